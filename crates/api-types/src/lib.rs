@@ -1,1 +1,15 @@
-//! api-types
+//! The wire types of Kubernetes v1.36 and what everyone needs of them: names of kinds, quantities,
+//! selectors, field errors and `Status`.
+//!
+//! Nothing here does I/O, reads a clock or knows a single kind's rules: those are `api-rules`.
+
+pub mod field;
+pub mod names;
+pub mod quantity;
+pub mod selector;
+pub mod status;
+
+pub use k8s_openapi;
+pub use names::{GroupKind, GroupResource, GroupVersionKind, GroupVersionResource};
+pub use quantity::Quantity;
+pub use status::Status;
