@@ -1,1 +1,3 @@
 //! api-rules
+
+pub mod authz;
