@@ -6,7 +6,7 @@
 
 mod graph;
 
-pub use graph::{Graph, Object, PodRefs};
+pub use graph::{Graph, MIRROR_ANNOTATION, Object, PodRefs};
 
 use super::{Attributes, Decision, Rule, User};
 
