@@ -1,41 +1,8 @@
 //! What the parts of the server tell each other about a request: who asks, for what, and what admission sees.
 
-use std::collections::BTreeMap;
-
-use api_types::{GroupResource, GroupVersionKind, GroupVersionResource};
-use serde_json::Value;
-
-/// Who sent a request, as the authenticator found out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct User {
-    pub name: String,
-    pub uid: String,
-    pub groups: Vec<String>,
-    pub extra: BTreeMap<String, Vec<String>>,
-}
-
-impl User {
-    pub fn anonymous() -> Self {
-        Self {
-            name: "system:anonymous".into(),
-            groups: vec!["system:unauthenticated".into()],
-            ..Self::default()
-        }
-    }
-
-    /// The server itself, for what it writes on its own account.
-    pub fn loopback() -> Self {
-        Self {
-            name: "system:apiserver".into(),
-            groups: vec!["system:masters".into(), "system:authenticated".into()],
-            ..Self::default()
-        }
-    }
-
-    pub fn is_in(&self, group: &str) -> bool {
-        self.groups.iter().any(|g| g == group)
-    }
-}
+pub use api_rules::admission::{AdmissionRequest, Operation};
+pub use api_rules::authz::User;
+use api_types::{GroupResource, GroupVersionResource};
 
 /// What a path and method ask for, as upstream's `RequestInfo`. Parsed without copying by `request_info`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,30 +40,6 @@ impl RequestInfo<'_> {
 pub struct Attributes<'a> {
     pub user: &'a User,
     pub info: RequestInfo<'a>,
-}
-
-/// What is about to happen to an object, for admission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    Create,
-    Update,
-    Delete,
-    Connect,
-}
-
-/// The circumstances of a write; the object itself is passed beside it.
-#[derive(Clone, Debug)]
-pub struct AdmissionRequest<'a> {
-    pub operation: Operation,
-    pub user: &'a User,
-    /// Of the object (for subresources with a body of their own: of that body).
-    pub kind: GroupVersionKind,
-    pub resource: GroupVersionResource,
-    pub subresource: &'a str,
-    pub namespace: &'a str,
-    /// Empty on a create with generateName.
-    pub name: &'a str,
-    /// On update and delete.
-    pub old: Option<&'a Value>,
-    pub dry_run: bool,
+    /// As in the URL: a kubelet must select the pods of its own node.
+    pub query: &'a str,
 }
