@@ -1,0 +1,94 @@
+//! Feeds the cache: loads everything once, then follows one watch over the whole prefix. A broken watch resumes
+//! where it stopped; only when that revision has been compacted is everything loaded again.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tracing::{error, info, warn};
+
+use crate::{
+    backend::{Backend, BackendError, Change, Range, Revision},
+    cache::Cache,
+    compactor,
+    object::{DecodeError, Object},
+    resource::ResourceId,
+};
+
+/// Objects per request of the first load.
+const PAGE: i64 = 2000;
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+#[derive(Debug, thiserror::Error)]
+enum FeedError {
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    #[error("an object cannot be read")]
+    Decode(#[from] DecodeError),
+}
+
+/// Runs until it is dropped.
+pub(crate) async fn run(backend: Arc<dyn Backend>, cache: Arc<Cache>) {
+    let mut pause = FIRST_PAUSE;
+    let mut loaded = false;
+    loop {
+        let before = cache.revision();
+        let result = if loaded { follow(&*backend, &cache).await } else { load(&*backend, &cache).await };
+        match result {
+            Ok(()) => loaded = true,
+            Err(FeedError::Backend(BackendError::Compacted { .. })) => {
+                warn!(revision = before, "the cache fell behind the storage's history and is loaded anew");
+                loaded = false;
+            }
+            Err(FeedError::Decode(why)) => {
+                error!(key = why.key, error = why.why, "an object cannot be read; the cache waits for its repair");
+                loaded = false;
+            }
+            Err(FeedError::Backend(why)) => warn!(error = %why, "the storage's watch broke"),
+        }
+        if cache.revision() > before {
+            pause = FIRST_PAUSE;
+            continue;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn load(backend: &dyn Backend, cache: &Cache) -> Result<(), FeedError> {
+    let revision = backend.revision().await?;
+    let mut objects: BTreeMap<ResourceId, Vec<Arc<Object>>> = BTreeMap::new();
+    for (id, table) in cache.tables().filter(|(_, table)| table.resource.cached) {
+        let folder = format!("{}{}/", cache.prefix(), table.resource.folder);
+        let mut range = Range { limit: PAGE, revision, ..Range::prefix(&folder) };
+        loop {
+            let page = backend.range(range.clone()).await?;
+            objects.entry(id).or_default().extend(cache.decode_all(&page.items)?.remove(&id).unwrap_or_default());
+            let Some(last) = page.items.last().filter(|_| page.more) else { break };
+            range.start = format!("{}\0", last.key);
+        }
+    }
+    let count: usize = objects.values().map(Vec::len).sum();
+    cache.rebuild(objects, revision);
+    info!(revision, objects = count, "cache loaded");
+    Ok(())
+}
+
+async fn follow(backend: &dyn Backend, cache: &Cache) -> Result<(), FeedError> {
+    let mut changes = backend.watch(cache.prefix().to_owned(), cache.revision() + 1).await?;
+    loop {
+        let batch = changes.next().await?;
+        cache.apply(&batch)?;
+        if let Some(revision) = batch.iter().rev().find_map(|change| compaction(cache, change)) {
+            cache.compact(revision);
+        }
+    }
+}
+
+/// The revision up to which some server has compacted.
+fn compaction(cache: &Cache, change: &Change) -> Option<Revision> {
+    let Change::Put(kv) = change else { return None };
+    if kv.key.strip_prefix(cache.prefix()) != Some(compactor::KEY) {
+        return None;
+    }
+    std::str::from_utf8(&kv.value).ok()?.parse().ok()
+}

@@ -1,0 +1,271 @@
+//! One stored object: a shared buffer that holds its JSON with the resourceVersion spliced in, and what selects it.
+//!
+//! The buffer holds the object inside the watch event that first carries it, so that GET, LIST and WATCH all write
+//! slices of the same memory: `{"type":"MODIFIED","object":` *the object* `}⏎`.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde_json::Value;
+
+use crate::{backend::KeyValue, backend::Revision, resource::Selects};
+
+mod extract;
+
+pub use extract::Extractor;
+use extract::{Extracted, Text};
+
+/// The type of a watch event that carries an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventType {
+    Added,
+    Modified,
+    Deleted,
+}
+
+impl EventType {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "ADDED",
+            Self::Modified => "MODIFIED",
+            Self::Deleted => "DELETED",
+        }
+    }
+
+    fn lead(self) -> &'static [u8] {
+        match self {
+            Self::Added => br#"{"type":"ADDED","object":"#,
+            Self::Modified => br#"{"type":"MODIFIED","object":"#,
+            Self::Deleted => br#"{"type":"DELETED","object":"#,
+        }
+    }
+}
+
+const TRAIL: &[u8] = b"}\n";
+
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{key}: {why}")]
+pub struct DecodeError {
+    pub key: String,
+    pub why: String,
+}
+
+#[derive(Debug)]
+pub struct Object {
+    /// `namespace/name`, or `name` in cluster scope.
+    key: Box<str>,
+    namespace_len: u32,
+    revision: Revision,
+    carried_by: EventType,
+    frame: Bytes,
+    /// Where metadata's members begin, within the object.
+    metadata_at: u32,
+    extracted: Extracted,
+}
+
+impl Object {
+    /// `key` is relative to the resource's folder. Decodes only what selects.
+    pub fn decode(key: &str, stored: &KeyValue, extractor: &Extractor) -> Result<Self, DecodeError> {
+        let error = |why: String| DecodeError { key: stored.key.clone(), why };
+        if stored.value.starts_with(b"k8s\0") {
+            return Err(error("stored as protobuf, which cannot be read".into()));
+        }
+        let carried_by =
+            if stored.create_revision == stored.mod_revision { EventType::Added } else { EventType::Modified };
+        let native = metadata_members(&stored.value)
+            .and_then(|at| Self::build(key, stored.mod_revision, carried_by, &stored.value, at, extractor).ok())
+            .filter(|object| !object.extracted.has_foreign_version);
+        if let Some(object) = native {
+            return Ok(object);
+        }
+        let rewritten = rewrite(&stored.value).map_err(|e| error(e.to_string()))?;
+        let at = metadata_members(&rewritten).ok_or_else(|| error("not an object with apiVersion and kind".into()))?;
+        Self::build(key, stored.mod_revision, carried_by, &rewritten, at, extractor).map_err(|e| error(e.to_string()))
+    }
+
+    fn build(
+        key: &str,
+        revision: Revision,
+        carried_by: EventType,
+        value: &[u8],
+        metadata_at: usize,
+        extractor: &Extractor,
+    ) -> Result<Self, serde_json::Error> {
+        let lead = carried_by.lead();
+        let mut buffer = BytesMut::with_capacity(lead.len() + value.len() + 44 + TRAIL.len());
+        buffer.put_slice(lead);
+        splice(&mut buffer, &value[..metadata_at], revision, &value[metadata_at..]);
+        let body = &buffer[lead.len()..];
+        let extracted = extractor.extract(body)?;
+        buffer.put_slice(TRAIL);
+        Ok(Self {
+            key: key.into(),
+            namespace_len: key.find('/').unwrap_or(0) as u32,
+            revision,
+            carried_by,
+            frame: buffer.freeze(),
+            metadata_at: metadata_at as u32,
+            extracted,
+        })
+    }
+
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Empty in cluster scope.
+    pub fn namespace(&self) -> &str {
+        &self.key[..self.namespace_len as usize]
+    }
+
+    pub fn name(&self) -> &str {
+        split_key(&self.key).1
+    }
+
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The JSON as served: apiVersion, kind and metadata first, with its resourceVersion.
+    pub fn body(&self) -> Bytes {
+        self.frame.slice(self.carried_by.lead().len()..self.frame.len() - TRAIL.len())
+    }
+
+    pub fn json(&self) -> &[u8] {
+        &self.frame[self.carried_by.lead().len()..self.frame.len() - TRAIL.len()]
+    }
+
+    pub fn value(&self) -> Value {
+        serde_json::from_slice(self.json()).expect("it was decoded on arrival")
+    }
+
+    /// A whole line of a watch stream. Shared if the object arrived with this type of event, else a copy.
+    pub fn frame(&self, event: EventType) -> Bytes {
+        if event == self.carried_by { self.frame.clone() } else { framed(event, self.json()) }
+    }
+
+    /// The line of a watch stream that says that this object went out of sight at `revision`.
+    pub fn deleted_frame(&self, revision: Revision) -> Bytes {
+        let json = self.json();
+        let members = self.metadata_at as usize;
+        let old_version = br#""resourceVersion":"#.len() + digits(self.revision) + 3;
+        let mut buffer = BytesMut::with_capacity(json.len() + 48);
+        buffer.put_slice(EventType::Deleted.lead());
+        splice(&mut buffer, &json[..members], revision, &json[members + old_version..]);
+        buffer.put_slice(TRAIL);
+        buffer.freeze()
+    }
+
+    pub fn labels(&self) -> ObjectLabels<'_> {
+        ObjectLabels(self)
+    }
+
+    pub fn uid(&self) -> &str {
+        self.text(&self.extracted.uid)
+    }
+
+    /// A selectable field's value; `None` if the resource has no such field.
+    pub fn field<'a>(&'a self, label: &str, selects: &Selects) -> Option<&'a str> {
+        match label {
+            "metadata.name" => Some(self.name()),
+            "metadata.namespace" => Some(self.namespace()),
+            _ => self.field_at(selects.fields.iter().position(|f| f.label == label)?),
+        }
+    }
+
+    pub fn field_at(&self, index: usize) -> Option<&str> {
+        self.extracted.fields.get(index).map(|text| self.text(text))
+    }
+
+    /// Bytes of memory this object keeps alive.
+    pub fn weight(&self) -> usize {
+        self.frame.len() + self.key.len() + 160 + 24 * (2 * self.extracted.labels.len() + self.extracted.fields.len())
+    }
+
+    fn text<'a>(&'a self, text: &'a Text) -> &'a str {
+        text.within(self.json())
+    }
+}
+
+/// An object's labels, read in place.
+#[derive(Clone, Copy)]
+pub struct ObjectLabels<'a>(&'a Object);
+
+impl<'a> ObjectLabels<'a> {
+    pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0.extracted.labels.iter().map(move |(k, v)| (self.0.text(k), self.0.text(v)))
+    }
+}
+
+impl api_types::selector::Labels for ObjectLabels<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.iter().find(|(k, _)| *k == key).map(|(_, v)| v)
+    }
+}
+
+/// Namespace (empty in cluster scope) and name.
+pub fn split_key(key: &str) -> (&str, &str) {
+    key.split_once('/').unwrap_or(("", key))
+}
+
+/// The body of a watch line made by [`Object::frame`] or [`Object::deleted_frame`].
+pub fn framed_body(event: EventType, frame: &Bytes) -> Bytes {
+    frame.slice(event.lead().len()..frame.len() - TRAIL.len())
+}
+
+/// A whole line of a watch stream around an object's JSON.
+pub fn framed(event: EventType, json: &[u8]) -> Bytes {
+    let mut buffer = BytesMut::with_capacity(event.lead().len() + json.len() + TRAIL.len());
+    buffer.put_slice(event.lead());
+    buffer.put_slice(json);
+    buffer.put_slice(TRAIL);
+    buffer.freeze()
+}
+
+/// Puts `resourceVersion` first among the metadata of an object in our own form, as it comes from the encoder.
+pub fn with_revision(stored: &[u8], revision: Revision) -> Option<Bytes> {
+    let at = metadata_members(stored)?;
+    let mut buffer = BytesMut::with_capacity(stored.len() + 44);
+    splice(&mut buffer, &stored[..at], revision, &stored[at..]);
+    Some(buffer.freeze())
+}
+
+fn splice(buffer: &mut BytesMut, head: &[u8], revision: Revision, tail: &[u8]) {
+    buffer.put_slice(head);
+    buffer.put_slice(br#""resourceVersion":""#);
+    buffer.put_slice(revision.to_string().as_bytes());
+    buffer.put_slice(br#"","#);
+    buffer.put_slice(tail);
+}
+
+fn digits(revision: Revision) -> usize {
+    revision.checked_ilog10().unwrap_or(0) as usize + 1
+}
+
+/// The offset of the first metadata member in `{"apiVersion":"…","kind":"…","metadata":{"…`, our own form.
+fn metadata_members(value: &[u8]) -> Option<usize> {
+    let rest = value.strip_prefix(br#"{"apiVersion":""#)?;
+    let rest = &rest[rest.iter().position(|b| *b == b'"')?..];
+    let rest = rest.strip_prefix(br#"","kind":""#)?;
+    let rest = &rest[rest.iter().position(|b| *b == b'"')?..];
+    let rest = rest.strip_prefix(br#"","metadata":{"#)?;
+    rest.starts_with(b"\"").then_some(value.len() - rest.len())
+}
+
+/// Brings a value of another writer into our form.
+fn rewrite(value: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+    let mut members: serde_json::Map<String, Value> = serde_json::from_slice(value)?;
+    let mut ordered = serde_json::Map::with_capacity(members.len());
+    for key in ["apiVersion", "kind", "metadata"] {
+        if let Some(mut member) = members.shift_remove(key) {
+            if let (true, Value::Object(metadata)) = (key == "metadata", &mut member) {
+                metadata.shift_remove("resourceVersion");
+                metadata.shift_remove("selfLink");
+            }
+            ordered.insert(key.to_owned(), member);
+        }
+    }
+    ordered.append(&mut members);
+    serde_json::to_vec(&ordered)
+}
+
+#[cfg(test)]
+mod tests;

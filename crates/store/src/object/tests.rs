@@ -1,0 +1,68 @@
+use super::*;
+use crate::resource::Field;
+
+fn selects() -> Selects {
+    let phase = Field::dotted("status.phase");
+    let source = Field::dotted("source").or("source.component").or("reportingComponent");
+    let flag = Field::dotted("spec.unschedulable").with_default("false");
+    Selects { fields: vec![phase, source, flag], indexed: None }
+}
+
+fn stored(value: &str, created: Revision, modified: Revision) -> KeyValue {
+    KeyValue {
+        key: "/registry/pods/a/b".into(),
+        value: Bytes::copy_from_slice(value.as_bytes()),
+        create_revision: created,
+        mod_revision: modified,
+    }
+}
+
+fn check(value: &str, body: &str, fields: [&str; 3]) -> Object {
+    let selects = selects();
+    let object = Object::decode("a/b", &stored(value, 3, 17), &Extractor::new(&selects)).unwrap();
+    assert_eq!(std::str::from_utf8(object.json()).unwrap(), body);
+    let found = ["status.phase", "source", "spec.unschedulable"].map(|f| object.field(f, &selects).unwrap());
+    assert_eq!(found, fields);
+    assert_eq!((object.namespace(), object.name(), object.revision()), ("a", "b", 17));
+    object
+}
+
+#[test]
+fn own_form_is_spliced() {
+    let object = check(
+        r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"b","uid":"u","labels":{"x":"1","y":"q\"uote"}},"status":{"phase":"Running"}}"#,
+        r#"{"apiVersion":"v1","kind":"Pod","metadata":{"resourceVersion":"17","name":"b","uid":"u","labels":{"x":"1","y":"q\"uote"}},"status":{"phase":"Running"}}"#,
+        ["Running", "", "false"],
+    );
+    assert_eq!(object.labels().iter().collect::<Vec<_>>(), [("x", "1"), ("y", "q\"uote")]);
+    assert_eq!(object.uid(), "u");
+    let frame = object.frame(EventType::Modified);
+    assert_eq!(frame.as_ptr(), object.frame(EventType::Modified).as_ptr(), "one buffer");
+    assert_eq!(framed_body(EventType::Modified, &frame), object.body());
+    let deleted = object.deleted_frame(1234);
+    let text = std::str::from_utf8(&deleted).unwrap();
+    assert!(text.starts_with(r#"{"type":"DELETED","object":{"apiVersion":"v1","kind":"Pod","metadata":{"resourceVersion":"1234","name":"b","#), "{text}");
+    assert!(text.ends_with("\"Running\"}}}\n"));
+}
+
+#[test]
+fn foreign_forms_are_rewritten() {
+    check(
+        r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"b","resourceVersion":"4"},"spec":{"unschedulable":true},"source":{"component":"kubelet"}}"#,
+        r#"{"apiVersion":"v1","kind":"Pod","metadata":{"resourceVersion":"17","name":"b"},"spec":{"unschedulable":true},"source":{"component":"kubelet"}}"#,
+        ["", "kubelet", "true"],
+    );
+    check(
+        r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"b","resourceVersion":"4"},"reportingComponent":"x"}"#,
+        r#"{"apiVersion":"v1","kind":"Pod","metadata":{"resourceVersion":"17","name":"b"},"reportingComponent":"x"}"#,
+        ["", "x", "false"],
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    for value in ["k8s\0\n", "{", r#"{"kind":"Pod"}"#, "[]"] {
+        let error = Object::decode("a/b", &stored(value, 1, 1), &Extractor::new(&selects())).unwrap_err();
+        assert_eq!(error.key, "/registry/pods/a/b", "{value}");
+    }
+}
