@@ -5,6 +5,8 @@
 
 pub mod field;
 pub mod names;
+pub mod object;
+pub mod plan;
 pub mod quantity;
 pub mod selector;
 pub mod status;

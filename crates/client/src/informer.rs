@@ -1,0 +1,401 @@
+//! Keeping stores up to date: list, then watch from there, for ever.
+//!
+//! A watch that ends is resumed where it stopped. Only when the server says that this point is gone (410), or somebody
+//! asks for it, is everything listed again. An API server that is away is waited for with growing pauses, and the
+//! stores answer from what they have meanwhile.
+
+use std::{
+    any::{Any, TypeId},
+    borrow::Cow,
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use api_types::{Status, object::{Object, Resource, Watched}};
+use bytes::{Buf, Bytes, BytesMut};
+use component::Shutdown;
+use http::{Request, header};
+use http_body_util::BodyExt;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{
+    api::{Api, Error, METADATA, METADATA_LIST},
+    backoff::{Backoff, Jitter},
+    store::{Shared, Store},
+};
+
+const PAGE: u32 = 1000;
+/// The server ends a watch after this time, up to twice as much.
+const WATCH_FOR: Duration = Duration::from_secs(300);
+/// A watch that the server has not ended by then is dead.
+const WATCH_OVERDUE: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A watch that lived this long was a good one: the next pause is short again.
+const LIVED: Duration = Duration::from_secs(10);
+
+/// What one watch covers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    pub resource: Resource,
+    /// Empty: all namespaces.
+    pub namespace: String,
+    pub label_selector: String,
+    pub field_selector: String,
+    /// Ask for `PartialObjectMetadata` only.
+    pub metadata_only: bool,
+}
+
+impl Target {
+    pub fn all(resource: Resource) -> Self {
+        Self {
+            resource,
+            namespace: String::new(),
+            label_selector: String::new(),
+            field_selector: String::new(),
+            metadata_only: false,
+        }
+    }
+
+    pub fn of<K: Watched>() -> Self {
+        Self::all(K::RESOURCE)
+    }
+
+    pub fn in_namespace(mut self, namespace: &str) -> Self {
+        self.namespace = namespace.to_owned();
+        self
+    }
+
+    pub fn labels(mut self, selector: &str) -> Self {
+        self.label_selector = selector.to_owned();
+        self
+    }
+
+    pub fn fields(mut self, selector: &str) -> Self {
+        self.field_selector = selector.to_owned();
+        self
+    }
+
+    pub fn metadata_only(mut self) -> Self {
+        self.metadata_only = true;
+        self
+    }
+}
+
+/// The shared caches of a process: one watch and one store for each type and target, however many use it.
+#[derive(Clone)]
+pub struct Informers(Arc<Inner>);
+
+struct Inner {
+    api: Api,
+    jitter: Jitter,
+    shutdown: Shutdown,
+    stores: Mutex<HashMap<(TypeId, Target), Box<dyn Any + Send + Sync>>>,
+}
+
+/// What the registry remembers of a store without keeping it alive.
+struct Known<K> {
+    shared: Arc<Shared<K>>,
+    watch: Weak<DropGuard>,
+}
+
+impl Informers {
+    /// `seed` spreads retries; give each process its own, and a test a fixed one.
+    pub fn new(client: kube::Client, seed: u64, shutdown: Shutdown) -> Self {
+        Self(Arc::new(Inner {
+            api: client.into(),
+            jitter: Jitter::new(seed),
+            shutdown,
+            stores: Mutex::new(HashMap::new()),
+        }))
+    }
+
+    /// The store of all objects of a kind. It begins to fill at once; await [`Store::synced`] before deciding on it.
+    pub fn store<K: Watched>(&self) -> Store<K> {
+        self.store_of(Target::of::<K>())
+    }
+
+    pub fn store_of<K: Object>(&self, target: Target) -> Store<K> {
+        let mut stores = self.0.stores.lock();
+        let key = (TypeId::of::<K>(), target);
+        if let Some(known) = stores.get(&key).and_then(|known| known.downcast_ref::<Known<K>>())
+            && let Some(watch) = known.watch.upgrade()
+        {
+            return Store::new(known.shared.clone(), watch);
+        }
+        let token: CancellationToken = self.0.shutdown.child().token().clone();
+        let shared = Arc::new(Shared::new());
+        let watch = Arc::new(token.clone().drop_guard());
+        let keeper = Keeper { inner: self.0.clone(), target: key.1.clone(), shared: shared.clone() };
+        tokio::spawn(async move {
+            token.run_until_cancelled(keeper.run()).await;
+        });
+        stores.insert(key, Box::new(Known { shared: shared.clone(), watch: Arc::downgrade(&watch) }));
+        Store::new(shared, watch)
+    }
+
+    pub fn api(&self) -> &Api {
+        &self.0.api
+    }
+}
+
+/// Why a watch came to its end.
+#[derive(Debug)]
+enum Ended {
+    /// Resume where it stopped.
+    Resume,
+    /// The server no longer has what lies between; list again.
+    Expired,
+    Failed(anyhow::Error),
+}
+
+/// The task behind one store.
+struct Keeper<K> {
+    inner: Arc<Inner>,
+    target: Target,
+    shared: Arc<Shared<K>>,
+}
+
+impl<K: Object> Keeper<K> {
+    async fn run(self) {
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        let mut listed = false;
+        let mut quiet = false;
+        loop {
+            if !listed {
+                match self.list().await {
+                    Ok(()) => {
+                        listed = true;
+                        if std::mem::take(&mut quiet) {
+                            tracing::info!(resource = %self.target.resource.plural, "listed again");
+                        }
+                    }
+                    Err(error) => {
+                        if !std::mem::replace(&mut quiet, true) {
+                            let error = anyhow::Error::new(error);
+                            tracing::warn!(resource = %self.target.resource.plural, "cannot list: {error:#}");
+                        }
+                        tokio::time::sleep(backoff.next(&self.inner.jitter)).await;
+                        continue;
+                    }
+                }
+            }
+            let begun = Instant::now();
+            let ended = tokio::select! {
+                ended = self.watch() => ended,
+                () = self.shared.list_again.notified() => {
+                    listed = false;
+                    continue;
+                }
+            };
+            if begun.elapsed() > LIVED {
+                backoff.reset();
+                quiet = false;
+            }
+            match ended {
+                Ended::Resume if begun.elapsed() > LIVED => continue,
+                Ended::Resume => {}
+                Ended::Expired => listed = false,
+                Ended::Failed(error) => {
+                    if !std::mem::replace(&mut quiet, true) {
+                        tracing::warn!(resource = %self.target.resource.plural, "watch failed: {error:#}");
+                    }
+                }
+            }
+            tokio::time::sleep(backoff.next(&self.inner.jitter)).await;
+        }
+    }
+
+    async fn list(&self) -> Result<(), Error> {
+        let mut objects = Vec::new();
+        let mut token = String::new();
+        let accept = if self.target.metadata_only { METADATA_LIST } else { "application/json" };
+        loop {
+            let mut query = format!("limit={PAGE}");
+            if !token.is_empty() {
+                append(&mut query, "continue", &token);
+            }
+            let request = Request::get(self.path(&query)).header(header::ACCEPT, accept);
+            let answer = self.inner.api.open(request, Bytes::new()).await;
+            let answer = match answer {
+                // The pages are from a revision that is gone by now: start over.
+                Err(error) if error.code() == 410 && !token.is_empty() => {
+                    objects.clear();
+                    token.clear();
+                    continue;
+                }
+                answer => answer?,
+            };
+            let body = answer.into_body().collect().await.map_err(|error| Error::Unknown(error.into()))?.to_bytes();
+            let page: Page<'_> = serde_json::from_slice(&body).map_err(Error::Unreadable)?;
+            objects.reserve(page.items.len());
+            for item in page.items {
+                objects.push(decode::<K>(item).map_err(Error::Unreadable)?);
+            }
+            token = page.metadata.continue_token.into_owned();
+            if token.is_empty() {
+                let revision = page.metadata.resource_version.parse().unwrap_or_default();
+                self.shared.replace(objects, revision);
+                return Ok(());
+            }
+        }
+    }
+
+    async fn watch(&self) -> Ended {
+        let allowed = self.inner.jitter.spread(WATCH_FOR, 1.0);
+        let query = format!(
+            "watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={}",
+            self.shared.revision(),
+            allowed.as_secs()
+        );
+        let accept = if self.target.metadata_only { METADATA } else { "application/json" };
+        let request = Request::get(self.path(&query)).header(header::ACCEPT, accept);
+        let reading = async {
+            match self.inner.api.open(request, Bytes::new()).await {
+                Ok(answer) => self.read(answer.into_body()).await,
+                Err(error) if error.code() == 410 => Ended::Expired,
+                Err(error) => Ended::Failed(error.into()),
+            }
+        };
+        tokio::time::timeout(allowed + WATCH_OVERDUE, reading).await.unwrap_or(Ended::Resume)
+    }
+
+    async fn read(&self, mut body: kube::client::Body) -> Ended {
+        let mut buffer = BytesMut::new();
+        let mut scanned = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(error) => return Ended::Failed(error.into()),
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            buffer.extend_from_slice(&data);
+            while let Some(end) = buffer[scanned..].iter().position(|byte| *byte == b'\n') {
+                let line = &buffer[..scanned + end];
+                if !line.is_empty()
+                    && let Err(ended) = self.line(line)
+                {
+                    return ended;
+                }
+                buffer.advance(scanned + end + 1);
+                scanned = 0;
+            }
+            scanned = buffer.len();
+            if buffer.is_empty() && buffer.capacity() > 64 << 10 {
+                buffer = BytesMut::new();
+            }
+        }
+        Ended::Resume
+    }
+
+    fn line(&self, line: &[u8]) -> Result<(), Ended> {
+        let change: Line<'_> = serde_json::from_slice(line).map_err(|error| Ended::Failed(error.into()))?;
+        let object = || decode::<K>(change.object).map_err(|error| Ended::Failed(self.undecodable(change.object, error)));
+        match &*change.kind {
+            "ADDED" | "MODIFIED" => self.shared.apply(object()?),
+            "DELETED" => self.shared.delete(&object()?),
+            "BOOKMARK" => {
+                let mark: Identity = parse(change.object)?;
+                self.shared.reach(mark.metadata.resource_version.parse().unwrap_or_default());
+            }
+            "ERROR" => {
+                let status: Status = parse(change.object)?;
+                let expired = status.code == 410;
+                return Err(if expired { Ended::Expired } else { Ended::Failed(status.into()) });
+            }
+            other => tracing::debug!("unknown watch event {other}"),
+        }
+        Ok(())
+    }
+
+    /// An object that its type cannot hold is named; the watch ends, and comes back to it.
+    fn undecodable(&self, object: &RawValue, error: serde_json::Error) -> anyhow::Error {
+        let Identity { metadata } = serde_json::from_str(object.get()).unwrap_or_default();
+        let key = format!("{} {}/{}", self.target.resource.plural, metadata.namespace, metadata.name);
+        anyhow::Error::new(error).context(format!("cannot decode {key}"))
+    }
+
+    fn path(&self, query: &str) -> String {
+        let target = &self.target;
+        let mut path = format!("{}?{query}", target.resource.collection_path(&target.namespace));
+        if !target.label_selector.is_empty() {
+            append(&mut path, "labelSelector", &target.label_selector);
+        }
+        if !target.field_selector.is_empty() {
+            append(&mut path, "fieldSelector", &target.field_selector);
+        }
+        path
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(object: &'a RawValue) -> Result<T, Ended> {
+    serde_json::from_str(object.get()).map_err(|error| Ended::Failed(error.into()))
+}
+
+fn decode<K: Object>(object: &RawValue) -> serde_json::Result<K> {
+    let mut object: K = serde_json::from_str(object.get())?;
+    object.slim();
+    Ok(object)
+}
+
+/// Adds `&name=value`, percent-encoded.
+fn append(query: &mut String, name: &str, value: &str) {
+    use std::fmt::Write as _;
+    query.push('&');
+    query.push_str(name);
+    query.push('=');
+    for byte in value.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => query.push(byte as char),
+            // Writing to a string cannot fail.
+            _ => drop(write!(query, "%{byte:02X}")),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow, default)]
+    metadata: PageMeta<'a>,
+    #[serde(borrow, default)]
+    items: Vec<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PageMeta<'a> {
+    #[serde(borrow)]
+    resource_version: Cow<'a, str>,
+    #[serde(borrow, rename = "continue")]
+    continue_token: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+#[derive(Default, Deserialize)]
+struct Identity {
+    #[serde(default)]
+    metadata: IdentityMeta,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct IdentityMeta {
+    namespace: String,
+    name: String,
+    resource_version: String,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,304 @@
+//! One active instance among several, by a Lease, with upstream's timings.
+//!
+//! A lease that nobody holds, or that this process held before, is taken at once. Whether another holder is alive is
+//! judged by when its lease was last seen to change, on this machine's monotonic clock: the holder's idea of the time
+//! does not matter. Who loses the lease stops acting and keeps its caches.
+
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use api_types::{
+    k8s_openapi::api::coordination::v1::Lease,
+    object::Watched,
+    plan::{PatchStyle, Target},
+};
+use component::{Clock, Shutdown};
+use jiff::Timestamp;
+use prometheus::{IntGaugeVec, Opts};
+use serde_json::{Value, json};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    api::{Api, Error},
+    backoff::Jitter,
+};
+
+const LEASE_DURATION: Duration = Duration::from_secs(15);
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+const RETRY_PERIOD: Duration = Duration::from_secs(2);
+const JITTER: f64 = 1.2;
+
+static STATUS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    let opts = Opts::new(
+        "leader_election_master_status",
+        "Gauge of if the reporting system is master of the relevant lease, 0 indicates backup, 1 indicates master. 'name' is the string used to identify the lease. Please make sure to group by name.",
+    );
+    let gauge = IntGaugeVec::new(opts, &["name"]).expect("a valid metric");
+    crate::metrics::register(gauge.clone());
+    gauge
+});
+
+#[derive(Clone, Debug)]
+pub struct LeaseName {
+    pub namespace: String,
+    pub name: String,
+}
+
+/// Whether this process leads. Clones see the same.
+#[derive(Clone)]
+pub struct Leadership(watch::Receiver<bool>);
+
+impl Leadership {
+    /// Always leads: where election is switched off.
+    pub fn always() -> Self {
+        let (sender, receiver) = watch::channel(true);
+        // Without a sender the value stays for ever.
+        drop(sender);
+        Self(receiver)
+    }
+
+    pub fn leads(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns once this process leads.
+    pub async fn gained(&mut self) {
+        self.reaches(true).await;
+    }
+
+    /// Returns once this process no longer leads.
+    pub async fn lost(&mut self) {
+        self.reaches(false).await;
+    }
+
+    async fn reaches(&mut self, wanted: bool) {
+        if self.0.wait_for(|leads| *leads == wanted).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+pub struct LeaderElector {
+    api: Api,
+    lease: LeaseName,
+    identity: String,
+    clock: Arc<dyn Clock>,
+    jitter: Jitter,
+    leads: watch::Sender<bool>,
+    seen: Option<Seen>,
+}
+
+/// The lease as it was seen last, and since when it has been so.
+struct Seen {
+    holder: String,
+    renewed: Option<String>,
+    uid: String,
+    version: String,
+    transitions: i32,
+    duration: Duration,
+    since: Instant,
+}
+
+impl LeaderElector {
+    /// `identity` must be this process's alone, and should stay the same over its restarts.
+    pub fn new(client: kube::Client, lease: LeaseName, identity: &str, clock: Arc<dyn Clock>) -> Self {
+        STATUS.with_label_values(&[&lease.name]).set(0);
+        Self {
+            api: client.into(),
+            jitter: Jitter::from_name(identity),
+            lease,
+            identity: identity.to_owned(),
+            clock,
+            leads: watch::Sender::new(false),
+            seen: None,
+        }
+    }
+
+    pub fn leadership(&self) -> Leadership {
+        Leadership(self.leads.subscribe())
+    }
+
+    /// Takes part in the election until shutdown begins, then gives the lease back.
+    pub async fn run(mut self, shutdown: Shutdown) {
+        while shutdown.or(self.acquire()).await.is_some() {
+            self.set(true);
+            let lost = shutdown.or(self.keep()).await;
+            self.set(false);
+            if lost.is_none() {
+                break;
+            }
+            tracing::warn!(lease = self.lease.name, "lost the lease");
+        }
+        self.release().await;
+    }
+
+    fn set(&self, leads: bool) {
+        STATUS.with_label_values(&[&self.lease.name]).set(i64::from(leads));
+        self.leads.send_replace(leads);
+        if leads {
+            tracing::info!(lease = self.lease.name, identity = self.identity, "leading");
+        }
+    }
+
+    async fn acquire(&mut self) {
+        let mut told = false;
+        loop {
+            match self.attempt().await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) if error.is_conflict() || error.already_exists() => {}
+                Err(error) => {
+                    if !std::mem::replace(&mut told, true) {
+                        let error = anyhow::Error::new(error);
+                        tracing::warn!(lease = self.lease.name, "cannot take the lease: {error:#}");
+                    }
+                }
+            }
+            tokio::time::sleep(self.jitter.spread(RETRY_PERIOD, JITTER)).await;
+        }
+    }
+
+    /// Renews until it has not succeeded for too long, or somebody else holds the lease.
+    async fn keep(&mut self) {
+        let mut renewed = Instant::now();
+        loop {
+            tokio::time::sleep(RETRY_PERIOD).await;
+            let attempt = tokio::time::timeout_at(renewed + RENEW_DEADLINE, self.attempt());
+            match attempt.await {
+                Ok(Ok(true)) => renewed = Instant::now(),
+                Ok(Ok(false)) => return,
+                Ok(Err(error)) => {
+                    let error = anyhow::Error::new(error);
+                    tracing::debug!(lease = self.lease.name, "cannot renew the lease: {error:#}");
+                }
+                Err(_) => {}
+            }
+            if renewed.elapsed() >= RENEW_DEADLINE {
+                return;
+            }
+        }
+    }
+
+    /// One try to take or renew; whether the lease is ours by now.
+    async fn attempt(&mut self) -> Result<bool, Error> {
+        let mine = self.seen.as_ref().is_some_and(|seen| seen.holder == self.identity);
+        if !(mine && *self.leads.borrow()) {
+            self.look().await?;
+        }
+        let Some(seen) = &self.seen else {
+            return self.create().await;
+        };
+        let mine = seen.holder == self.identity;
+        let free = seen.holder.is_empty() || seen.renewed.is_none();
+        if !mine && !free && seen.since.elapsed() < seen.duration {
+            return Ok(false);
+        }
+        match self.write(seen, mine).await {
+            Ok(lease) => {
+                self.see(&lease);
+                Ok(true)
+            }
+            Err(error) => {
+                // Somebody wrote it: look again before the next try.
+                if error.is_conflict() || error.is_not_found() {
+                    self.look().await?;
+                    return Ok(false.max(self.is_mine()));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn is_mine(&self) -> bool {
+        self.seen.as_ref().is_some_and(|seen| seen.holder == self.identity)
+    }
+
+    async fn look(&mut self) -> Result<(), Error> {
+        match self.api.get::<Lease>(&self.lease.namespace, &self.lease.name).await? {
+            Some(lease) => self.see(&lease),
+            None => self.seen = None,
+        }
+        Ok(())
+    }
+
+    fn see(&mut self, lease: &Lease) {
+        let spec = lease.spec.clone().unwrap_or_default();
+        let renewed = spec.renew_time.map(|time| time.0.to_string());
+        let holder = spec.holder_identity.unwrap_or_default();
+        let unchanged = |seen: &&Seen| seen.renewed == renewed && seen.holder == holder;
+        let since = self.seen.as_ref().filter(unchanged).map_or_else(Instant::now, |seen| seen.since);
+        let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        self.seen = Some(Seen {
+            holder,
+            renewed,
+            uid: lease.metadata.uid.clone().unwrap_or_default(),
+            version: lease.metadata.resource_version.clone().unwrap_or_default(),
+            transitions: spec.lease_transitions.unwrap_or_default(),
+            duration: seconds.map_or(LEASE_DURATION, Duration::from_secs),
+            since,
+        });
+    }
+
+    async fn create(&mut self) -> Result<bool, Error> {
+        let now = micros(self.clock.now());
+        let lease = json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": self.lease.name, "namespace": self.lease.namespace},
+            "spec": {
+                "holderIdentity": self.identity,
+                "leaseDurationSeconds": LEASE_DURATION.as_secs(),
+                "acquireTime": now,
+                "renewTime": now,
+                "leaseTransitions": 0,
+            },
+        });
+        let lease: Lease = self.api.create(&Lease::RESOURCE, &self.lease.namespace, &lease).await?;
+        self.see(&lease);
+        Ok(true)
+    }
+
+    async fn write(&self, seen: &Seen, mine: bool) -> Result<Lease, Error> {
+        let now = micros(self.clock.now());
+        let mut spec = json!({
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": LEASE_DURATION.as_secs(),
+            "renewTime": now,
+        });
+        if !mine {
+            spec["acquireTime"] = json!(now);
+            spec["leaseTransitions"] = json!(seen.transitions + 1);
+        }
+        self.patch(seen, json!({"spec": spec})).await
+    }
+
+    async fn patch(&self, seen: &Seen, body: Value) -> Result<Lease, Error> {
+        let mut target = Target::named(Lease::RESOURCE, &self.lease.namespace, &self.lease.name);
+        target.uid = Some(seen.uid.clone());
+        target.resource_version = Some(seen.version.clone());
+        self.api.patch(&target, None, PatchStyle::Merge, &body).await
+    }
+
+    /// Lets the next one in without waiting.
+    async fn release(&mut self) {
+        let Some(seen) = self.seen.take().filter(|seen| seen.holder == self.identity) else { return };
+        let now = micros(self.clock.now());
+        let spec = json!({"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": now, "acquireTime": now});
+        let releasing = self.patch(&seen, json!({"spec": spec}));
+        match tokio::time::timeout(RETRY_PERIOD, releasing).await {
+            Ok(Ok(_)) => tracing::info!(lease = self.lease.name, "gave the lease back"),
+            Ok(Err(error)) => tracing::debug!(lease = self.lease.name, "cannot give the lease back: {error}"),
+            Err(_) => tracing::debug!(lease = self.lease.name, "cannot give the lease back in time"),
+        }
+    }
+}
+
+/// The form of `metav1.MicroTime`.
+fn micros(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
+#[cfg(test)]
+mod tests;
