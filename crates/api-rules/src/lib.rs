@@ -4,6 +4,7 @@
 //! The one list of kinds is [`kinds::all`]; routes, discovery, OpenAPI, storage keys and printer columns come from it.
 //! Serving, storing and admission by other programs are the API server's.
 
+pub mod admission;
 pub mod authz;
 mod columns;
 pub mod document;
