@@ -29,4 +29,4 @@ pub use cache::Snapshot;
 pub use object::Object;
 pub use resource::{Field, Filter, Resource, ResourceId, Selects};
 pub use store::{Freshness, List, ListAt, Options, Store, StoreError, WatchFrom};
-pub use watcher::{Event, EventType, WatchError, Watcher};
+pub use watcher::{Event, EventType, Step, WatchError, Watcher};
