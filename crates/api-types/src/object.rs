@@ -93,16 +93,18 @@ pub trait Watched: Object {
     const RESOURCE: Resource;
 }
 
-/// Object metadata as caches keep it: without annotations and managed fields, which are most of its size.
+/// Object metadata as caches keep it: without managed fields, which are most of its size, and with those annotations
+/// only that `A` has fields for.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Meta {
+#[serde(rename_all = "camelCase", default, bound(deserialize = "A: Default + Deserialize<'de>"))]
+pub struct Meta<A = NoAnnotations> {
     pub name: Box<str>,
     pub namespace: Box<str>,
     pub uid: Box<str>,
     pub resource_version: Box<str>,
     pub generation: i64,
     pub labels: BTreeMap<String, String>,
+    pub annotations: A,
     pub creation_timestamp: Option<Time>,
     pub deletion_timestamp: Option<Time>,
     pub deletion_grace_period_seconds: Option<i64>,
@@ -110,7 +112,11 @@ pub struct Meta {
     pub finalizers: Vec<String>,
 }
 
-impl Meta {
+/// Keeps no annotation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+pub struct NoAnnotations {}
+
+impl<A> Meta<A> {
     /// The owner that manages this object, if any.
     pub fn controller(&self) -> Option<&OwnerReference> {
         self.owner_references.iter().find(|owner| owner.controller == Some(true))

@@ -10,14 +10,13 @@ use std::{
 };
 
 use api_types::{
-    k8s_openapi::api::coordination::v1::Lease,
+    k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime},
     object::Watched,
-    plan::{PatchStyle, Target},
+    plan::Target,
 };
 use component::{Clock, Shutdown};
-use jiff::Timestamp;
 use prometheus::{IntGaugeVec, Opts};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
@@ -92,11 +91,9 @@ pub struct LeaderElector {
 
 /// The lease as it was seen last, and since when it has been so.
 struct Seen {
+    lease: Lease,
     holder: String,
-    renewed: Option<String>,
-    uid: String,
-    version: String,
-    transitions: i32,
+    renewed: Option<MicroTime>,
     duration: Duration,
     since: Instant,
 }
@@ -204,7 +201,7 @@ impl LeaderElector {
                 // Somebody wrote it: look again before the next try.
                 if error.is_conflict() || error.is_not_found() {
                     self.look().await?;
-                    return Ok(false.max(self.is_mine()));
+                    return Ok(self.is_mine());
                 }
                 Err(error)
             }
@@ -225,24 +222,22 @@ impl LeaderElector {
 
     fn see(&mut self, lease: &Lease) {
         let spec = lease.spec.clone().unwrap_or_default();
-        let renewed = spec.renew_time.map(|time| time.0.to_string());
+        let renewed = spec.renew_time;
         let holder = spec.holder_identity.unwrap_or_default();
         let unchanged = |seen: &&Seen| seen.renewed == renewed && seen.holder == holder;
         let since = self.seen.as_ref().filter(unchanged).map_or_else(Instant::now, |seen| seen.since);
         let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
         self.seen = Some(Seen {
+            lease: lease.clone(),
             holder,
             renewed,
-            uid: lease.metadata.uid.clone().unwrap_or_default(),
-            version: lease.metadata.resource_version.clone().unwrap_or_default(),
-            transitions: spec.lease_transitions.unwrap_or_default(),
             duration: seconds.map_or(LEASE_DURATION, Duration::from_secs),
             since,
         });
     }
 
     async fn create(&mut self) -> Result<bool, Error> {
-        let now = micros(self.clock.now());
+        let now = MicroTime(self.clock.now());
         let lease = json!({
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -260,44 +255,43 @@ impl LeaderElector {
         Ok(true)
     }
 
+    /// Writes the lease as it was seen, with ourselves as its holder.
     async fn write(&self, seen: &Seen, mine: bool) -> Result<Lease, Error> {
-        let now = micros(self.clock.now());
-        let mut spec = json!({
-            "holderIdentity": self.identity,
-            "leaseDurationSeconds": LEASE_DURATION.as_secs(),
-            "renewTime": now,
-        });
+        let now = MicroTime(self.clock.now());
+        let mut lease = seen.lease.clone();
+        let spec = lease.spec.get_or_insert_default();
+        spec.holder_identity = Some(self.identity.clone());
+        spec.lease_duration_seconds = i32::try_from(LEASE_DURATION.as_secs()).ok();
+        spec.renew_time = Some(now.clone());
         if !mine {
-            spec["acquireTime"] = json!(now);
-            spec["leaseTransitions"] = json!(seen.transitions + 1);
+            spec.acquire_time = Some(now);
+            spec.lease_transitions = Some(spec.lease_transitions.unwrap_or_default() + 1);
         }
-        self.patch(seen, json!({"spec": spec})).await
+        self.replace(&lease).await
     }
 
-    async fn patch(&self, seen: &Seen, body: Value) -> Result<Lease, Error> {
-        let mut target = Target::named(Lease::RESOURCE, &self.lease.namespace, &self.lease.name);
-        target.uid = Some(seen.uid.clone());
-        target.resource_version = Some(seen.version.clone());
-        self.api.patch(&target, None, PatchStyle::Merge, &body).await
+    async fn replace(&self, lease: &Lease) -> Result<Lease, Error> {
+        let target = Target::of(lease);
+        self.api.replace(&target, None, &json!(lease)).await
     }
 
     /// Lets the next one in without waiting.
     async fn release(&mut self) {
         let Some(seen) = self.seen.take().filter(|seen| seen.holder == self.identity) else { return };
-        let now = micros(self.clock.now());
-        let spec = json!({"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": now, "acquireTime": now});
-        let releasing = self.patch(&seen, json!({"spec": spec}));
+        let now = MicroTime(self.clock.now());
+        let mut lease = seen.lease;
+        let spec = lease.spec.get_or_insert_default();
+        spec.holder_identity = Some(String::new());
+        spec.lease_duration_seconds = Some(1);
+        spec.renew_time = Some(now.clone());
+        spec.acquire_time = Some(now);
+        let releasing = self.replace(&lease);
         match tokio::time::timeout(RETRY_PERIOD, releasing).await {
             Ok(Ok(_)) => tracing::info!(lease = self.lease.name, "gave the lease back"),
             Ok(Err(error)) => tracing::debug!(lease = self.lease.name, "cannot give the lease back: {error}"),
             Err(_) => tracing::debug!(lease = self.lease.name, "cannot give the lease back in time"),
         }
     }
-}
-
-/// The form of `metav1.MicroTime`.
-fn micros(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 
 #[cfg(test)]
