@@ -1,0 +1,171 @@
+//! The arguments of plugins (`pluginConfig`), under upstream's names.
+
+use api_types::k8s_openapi::api::core::v1 as core;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::PluginConfig;
+use crate::{
+    node_selector::{Preferred, Required},
+    object,
+    plugins::{
+        NodeAffinity, NodeResourcesBalancedAllocation, NodeResourcesFit,
+        node_resources_fit::{Strategy, Weighted},
+    },
+};
+
+#[derive(Clone, Debug, Default)]
+pub struct PluginArgs {
+    fit: NodeResourcesFitArgs,
+    balanced: NodeResourcesBalancedAllocationArgs,
+    affinity: NodeAffinityArgs,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct NodeResourcesFitArgs {
+    ignored_resources: Vec<String>,
+    ignored_resource_groups: Vec<String>,
+    scoring_strategy: Option<ScoringStrategy>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct ScoringStrategy {
+    r#type: StrategyType,
+    resources: Vec<ResourceSpec>,
+    requested_to_capacity_ratio: Option<RequestedToCapacityRatio>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+enum StrategyType {
+    #[default]
+    LeastAllocated,
+    MostAllocated,
+    RequestedToCapacityRatio,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RequestedToCapacityRatio {
+    shape: Vec<ShapePoint>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ShapePoint {
+    utilization: i64,
+    /// From 0 to 10.
+    score: i64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ResourceSpec {
+    name: String,
+    weight: i64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct NodeResourcesBalancedAllocationArgs {
+    resources: Vec<ResourceSpec>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct NodeAffinityArgs {
+    added_affinity: Option<AddedAffinity>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct AddedAffinity {
+    required_during_scheduling_ignored_during_execution: Option<core::NodeSelector>,
+    preferred_during_scheduling_ignored_during_execution: Vec<core::PreferredSchedulingTerm>,
+}
+
+fn weighted(specs: &[ResourceSpec]) -> Vec<Weighted> {
+    if specs.is_empty() {
+        return Weighted::defaults();
+    }
+    specs.iter().map(|s| Weighted { name: s.name.clone(), weight: if s.weight == 0 { 1 } else { s.weight } }).collect()
+}
+
+impl PluginArgs {
+    /// # Errors
+    /// The plugin's name and what is wrong with its arguments.
+    pub(super) fn parse(configs: &[PluginConfig]) -> Result<Self, (String, String)> {
+        let mut all = Self::default();
+        for config in configs {
+            let mut args = config.args.clone();
+            if let Value::Object(object) = &mut args {
+                object.retain(|key, _| key != "apiVersion" && key != "kind");
+            }
+            let result = match config.name.as_str() {
+                "NodeResourcesFit" => serde_json::from_value(args).map(|args| all.fit = args),
+                "NodeResourcesBalancedAllocation" => serde_json::from_value(args).map(|args| all.balanced = args),
+                "NodeAffinity" => serde_json::from_value(args).map(|args| all.affinity = args),
+                _ => return Err((config.name.clone(), "there is no such plugin with arguments in this scheduler".into())),
+            };
+            result.map_err(|error| (config.name.clone(), error.to_string()))?;
+        }
+        all.check()?;
+        Ok(all)
+    }
+
+    fn check(&self) -> Result<(), (String, String)> {
+        let wrong = |what: &str| Err(("NodeResourcesFit".to_owned(), what.to_owned()));
+        let Some(strategy) = &self.fit.scoring_strategy else { return Ok(()) };
+        if strategy.resources.iter().any(|r| !(0..=100).contains(&r.weight)) {
+            return wrong("resource weight must be between 1 and 100");
+        }
+        if strategy.r#type != StrategyType::RequestedToCapacityRatio {
+            return Ok(());
+        }
+        let points = strategy.requested_to_capacity_ratio.as_ref().map_or(&[][..], |ratio| &ratio.shape);
+        if points.is_empty() {
+            return wrong("at least one point must be specified");
+        }
+        if points.windows(2).any(|pair| pair[0].utilization >= pair[1].utilization) {
+            return wrong("utilization values must be sorted in increasing order");
+        }
+        if points.iter().any(|p| !(0..=100).contains(&p.utilization) || !(0..=10).contains(&p.score)) {
+            return wrong("utilization must be between 0 and 100 and score between 0 and 10");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn node_resources_fit(&self) -> NodeResourcesFit {
+        let strategy = self.fit.scoring_strategy.clone().unwrap_or_default();
+        let curve = strategy.requested_to_capacity_ratio.unwrap_or_default().shape;
+        NodeResourcesFit {
+            strategy: match strategy.r#type {
+                StrategyType::LeastAllocated => Strategy::LeastAllocated,
+                StrategyType::MostAllocated => Strategy::MostAllocated,
+                StrategyType::RequestedToCapacityRatio => Strategy::RequestedToCapacityRatio(
+                    curve.iter().map(|point| (point.utilization, point.score * 10)).collect(),
+                ),
+            },
+            resources: weighted(&strategy.resources),
+            ignored_resources: self.fit.ignored_resources.clone(),
+            ignored_resource_groups: self.fit.ignored_resource_groups.clone(),
+        }
+    }
+
+    pub(crate) fn node_resources_balanced_allocation(&self) -> NodeResourcesBalancedAllocation {
+        NodeResourcesBalancedAllocation { resources: weighted(&self.balanced.resources) }
+    }
+
+    pub(crate) fn node_affinity(&self) -> NodeAffinity {
+        let added = self.affinity.added_affinity.clone().unwrap_or_default();
+        let labels = object::Labels::new();
+        NodeAffinity {
+            added_required: Required::compile(
+                &labels,
+                added.required_during_scheduling_ignored_during_execution.as_ref(),
+            ),
+            added_preferred: Preferred::compile(&added.preferred_during_scheduling_ignored_during_execution),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn load(file: Value) -> Result<Configuration, String> {
+    let file: KubeSchedulerConfiguration = serde_json::from_value(file).map_err(|e| e.to_string())?;
+    Configuration::from_file(&file).map_err(|e| e.to_string())
+}
+
+fn profile(profile: Value) -> Profile {
+    load(json!({ "profiles": [profile] })).unwrap().profiles.remove(0)
+}
+
+fn at(profile: &Profile, point: Point) -> Vec<(&'static str, i64)> {
+    profile.at(point).map(|(_, e)| (e.plugin.name(), e.weight)).collect()
+}
+
+fn check_refused(file: Value, why: &str) {
+    let error = load(file.clone()).map(|_| ()).unwrap_err();
+    assert!(error.contains(why), "{file}: {error}");
+}
+
+#[test]
+fn defaults_are_upstreams() {
+    let configuration = Configuration::default();
+    assert_eq!((configuration.initial_backoff.as_secs(), configuration.max_backoff.as_secs()), (1, 10));
+    let profile = &configuration.profiles[0];
+    assert_eq!(&*profile.scheduler_name, "default-scheduler");
+    let scores = [
+        ("TaintToleration", 3),
+        ("NodeAffinity", 2),
+        ("NodeResourcesFit", 1),
+        ("NodeResourcesBalancedAllocation", 1),
+        ("ImageLocality", 1),
+    ];
+    assert_eq!(at(profile, Point::Score), scores);
+    let filters: Vec<_> = at(profile, Point::Filter).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        filters,
+        ["NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "NodePorts", "NodeResourcesFit"]
+    );
+    assert_eq!(at(profile, Point::Bind), [("DefaultBinder", 1)]);
+}
+
+#[test]
+fn plugins_are_switched() {
+    let off = profile(json!({"plugins": {"score": {"disabled": [{"name": "*"}], "enabled": [{"name": "ImageLocality", "weight": 7}]}}}));
+    assert_eq!(at(&off, Point::Score), [("ImageLocality", 7)]);
+    assert_eq!(at(&off, Point::Filter).len(), 6);
+
+    let multi = profile(json!({"plugins": {"multiPoint": {
+        "enabled": [{"name": "TaintToleration", "weight": 9}], "disabled": [{"name": "NodeAffinity"}, {"name": "InterPodAffinity"}]}}}));
+    assert!(at(&multi, Point::Score).contains(&("TaintToleration", 9)));
+    assert!(!at(&multi, Point::Filter).iter().any(|(name, _)| *name == "NodeAffinity"));
+
+    let only = profile(json!({"plugins": {"multiPoint": {
+        "enabled": [{"name": "PrioritySort"}, {"name": "DefaultBinder"}], "disabled": [{"name": "*"}]}}}));
+    assert_eq!(at(&only, Point::PreFilter), [("SupportedFeatures", 1)]);
+    assert_eq!(at(&only, Point::Filter), []);
+}
+
+#[test]
+fn profiles_and_arguments() {
+    let configuration = load(json!({
+        "percentageOfNodesToScore": 50,
+        "leaderElection": {"leaderElect": false, "leaseDuration": "1m30s"},
+        "profiles": [
+            {"schedulerName": "a", "percentageOfNodesToScore": 100},
+            {"schedulerName": "b", "pluginConfig": [{"name": "NodeResourcesFit", "args": {
+                "apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "NodeResourcesFitArgs",
+                "scoringStrategy": {"type": "MostAllocated", "resources": [{"name": "cpu", "weight": 3}]}}}]}]}))
+    .unwrap();
+    let got: Vec<_> = configuration.profiles.iter().map(|p| (&*p.scheduler_name, p.percentage_of_nodes_to_score)).collect();
+    assert_eq!(got, [("a", 100), ("b", 50)]);
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    check_refused(json!({"paralellism": 5}), "unknown field `paralellism`");
+    check_refused(json!({"extenders": [{}]}), "extenders are not supported");
+    check_refused(json!({"podInitialBackoffSeconds": 20}), "at most podMaxBackoffSeconds");
+    check_refused(json!({"leaderElection": {"leaseDuration": "soon"}}), "\"soon\" is not a duration");
+    check_refused(json!({"profiles": [{}, {}]}), "schedulerName is used twice");
+    let with = |plugins: Value| json!({"profiles": [{ "plugins": plugins }]});
+    check_refused(with(json!({"multiPoint": {"enabled": [{"name": "Coscheduling"}]}})), "no plugin \"Coscheduling\"");
+    check_refused(with(json!({"filter": {"enabled": [{"name": "ImageLocality"}]}})), "\"ImageLocality\" does not extend Filter");
+    check_refused(with(json!({"bind": {"disabled": [{"name": "*"}]}})), "no plugin for Bind");
+    let args = |name: &str, args: Value| json!({"profiles": [{"pluginConfig": [{"name": name, "args": args}]}]});
+    check_refused(args("Coscheduling", json!({})), "no such plugin with arguments");
+    check_refused(args("NodeResourcesFit", json!({"x": 1})), "unknown field `x`");
+    let curve = |shape: Value| {
+        args("NodeResourcesFit", json!({"scoringStrategy": {"type": "RequestedToCapacityRatio", "requestedToCapacityRatio": {"shape": shape}}}))
+    };
+    check_refused(curve(json!([])), "at least one point");
+    check_refused(curve(json!([{"utilization": 50, "score": 1}, {"utilization": 50, "score": 2}])), "increasing order");
+    check_refused(curve(json!([{"utilization": 50, "score": 11}])), "between 0 and 10");
+}

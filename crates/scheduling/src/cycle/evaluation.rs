@@ -1,0 +1,129 @@
+//! What the plugins of a profile say about one shape of pod on every node, remembered while the node stays the same.
+
+use std::{collections::HashMap, ptr, sync::Arc};
+
+use crate::{
+    cluster::{Cluster, NodeId},
+    framework::{Point, Reason, Verdict},
+    profile::{PluginSet, Profile},
+    shape::Shape,
+};
+
+/// Why a node does not fit, and who says so.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Refusal {
+    pub plugin: usize,
+    pub reasons: Vec<Reason>,
+    /// Taking pods off the node might help.
+    pub resolvable: bool,
+}
+
+/// The verdict on a node as of a generation of it; 0 is never one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Row {
+    generation: u64,
+    /// 0 if it fits, else the place of the refusal, from 1.
+    refusal: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Evaluation {
+    scheduler_name: Arc<str>,
+    shape: Arc<Shape>,
+    filters: Vec<usize>,
+    scorers: Vec<usize>,
+    images_generation: u64,
+    rows: Vec<Row>,
+    /// One after the other for each row.
+    scores: Vec<i32>,
+    refusals: Vec<Refusal>,
+    places: HashMap<Refusal, u32>,
+    pub last_used: u64,
+}
+
+impl Evaluation {
+    pub fn new(profile: &Profile, shape: Arc<Shape>, skipped: PluginSet) -> Self {
+        let skips = |at: &usize| skipped.iter().any(|skip| skip == *at);
+        let filters = profile.at(Point::Filter).map(|(at, _)| at).filter(|at| !skips(at)).collect();
+        let scores = profile.at(Point::Score).filter(|(_, e)| e.weight != 0 && e.plugin.pre_score(&shape));
+        let scorers = scores.map(|(at, _)| at).collect();
+        Self {
+            scheduler_name: profile.scheduler_name.clone(),
+            shape,
+            filters,
+            scorers,
+            images_generation: 0,
+            rows: Vec::new(),
+            scores: Vec::new(),
+            refusals: Vec::new(),
+            places: HashMap::new(),
+            last_used: 0,
+        }
+    }
+
+    pub fn is_of(&self, profile: &Profile, shape: &Arc<Shape>) -> bool {
+        ptr::eq(&*self.shape, &**shape) && self.scheduler_name == profile.scheduler_name
+    }
+
+    /// Makes room for all nodes and forgets what can no longer be right.
+    pub fn prepare(&mut self, cluster: &Cluster, clock: u64) {
+        self.last_used = clock;
+        // Which nodes have an image matters to the score of all of them.
+        let images_matter = !self.shape.images.is_empty() && self.images_generation != cluster.images_generation();
+        if images_matter || self.refusals.len() > cluster.rows().max(1024) {
+            self.rows.clear();
+            self.refusals.clear();
+            self.places.clear();
+        }
+        self.images_generation = cluster.images_generation();
+        self.rows.resize(cluster.rows(), Row::default());
+        self.scores.resize(cluster.rows() * self.scorers.len(), 0);
+    }
+
+    pub fn fits(&mut self, profile: &Profile, cluster: &Cluster, id: NodeId) -> bool {
+        let generation = cluster.generation(id);
+        if self.rows[id.index()].generation != generation {
+            let refusal = self.ask(profile, cluster, id);
+            self.rows[id.index()] = Row { generation, refusal };
+        }
+        self.rows[id.index()].refusal == 0
+    }
+
+    fn ask(&mut self, profile: &Profile, cluster: &Cluster, id: NodeId) -> u32 {
+        let node = cluster.node(id);
+        for plugin in &self.filters {
+            let (reasons, resolvable) = match profile.plugins[*plugin].plugin.filter(&self.shape, node) {
+                Verdict::Fits => continue,
+                Verdict::Unschedulable(reasons) => (reasons, true),
+                Verdict::Unresolvable(reasons) => (reasons, false),
+            };
+            let refusal = Refusal { plugin: *plugin, reasons, resolvable };
+            return *self.places.entry(refusal).or_insert_with_key(|refusal| {
+                self.refusals.push(refusal.clone());
+                self.refusals.len() as u32
+            });
+        }
+        let first = id.index() * self.scorers.len();
+        for (place, plugin) in self.scorers.iter().enumerate() {
+            let score = profile.plugins[*plugin].plugin.score(&self.shape, node);
+            self.scores[first + place] = i32::try_from(score).unwrap_or(i32::MAX);
+        }
+        0
+    }
+
+    /// The plugins that score.
+    pub fn scorers(&self) -> &[usize] {
+        &self.scorers
+    }
+
+    /// Not yet normalised; of a node that fits.
+    pub fn score(&self, id: NodeId, place: usize) -> i64 {
+        i64::from(self.scores[id.index() * self.scorers.len() + place])
+    }
+
+    /// Of a node that was asked about.
+    pub fn refusal(&self, id: NodeId) -> Option<&Refusal> {
+        let place = self.rows.get(id.index())?.refusal;
+        place.checked_sub(1).and_then(|at| self.refusals.get(at as usize))
+    }
+}

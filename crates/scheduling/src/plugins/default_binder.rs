@@ -1,0 +1,28 @@
+//! Binds through the pod's Binding subresource.
+
+use crate::{
+    cluster::Cluster,
+    framework::{ClusterEvent, Plugin, Point},
+    shape::Shape,
+};
+
+#[derive(Debug)]
+pub struct DefaultBinder;
+
+impl Plugin for DefaultBinder {
+    fn name(&self) -> &'static str {
+        "DefaultBinder"
+    }
+
+    fn points(&self) -> &'static [Point] {
+        &[Point::Bind]
+    }
+
+    fn bind(&self, _shape: &Shape) -> bool {
+        true
+    }
+
+    fn helps(&self, _shape: &Shape, _event: &ClusterEvent, _cluster: &Cluster) -> bool {
+        false
+    }
+}

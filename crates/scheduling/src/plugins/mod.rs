@@ -1,0 +1,77 @@
+//! One file per plugin under upstream's name, and the one list that switches them on.
+
+mod default_binder;
+mod image_locality;
+mod node_affinity;
+mod node_name;
+mod node_ports;
+pub mod node_resources_balanced_allocation;
+pub mod node_resources_fit;
+mod node_unschedulable;
+pub mod priority_sort;
+mod scheduling_gates;
+mod supported_features;
+mod taint_toleration;
+
+pub use default_binder::DefaultBinder;
+pub use image_locality::ImageLocality;
+pub use node_affinity::NodeAffinity;
+pub use node_name::NodeName;
+pub use node_ports::NodePorts;
+pub use node_resources_balanced_allocation::NodeResourcesBalancedAllocation;
+pub use node_resources_fit::NodeResourcesFit;
+pub use node_unschedulable::NodeUnschedulable;
+pub use priority_sort::PrioritySort;
+pub use scheduling_gates::SchedulingGates;
+pub use supported_features::SupportedFeatures;
+pub use taint_toleration::TaintToleration;
+
+use crate::{config::PluginArgs, framework::Plugin};
+
+/// The default plugins in the order in which they are asked, with the weights of their scores: upstream's `MultiPoint`
+/// list, after the plugin of our own that must see every pod first.
+pub const DEFAULTS: &[(&str, i64)] = &[
+    ("SupportedFeatures", 0),
+    ("SchedulingGates", 0),
+    ("PrioritySort", 0),
+    ("NodeUnschedulable", 0),
+    ("NodeName", 0),
+    ("TaintToleration", 3),
+    ("NodeAffinity", 2),
+    ("NodePorts", 0),
+    ("NodeResourcesFit", 1),
+    ("NodeResourcesBalancedAllocation", 1),
+    ("ImageLocality", 1),
+    ("DefaultBinder", 0),
+];
+
+/// A new instance of the plugin with this name, set up by its arguments.
+pub fn build(name: &str, args: &PluginArgs) -> Option<Box<dyn Plugin>> {
+    Some(match name {
+        "SupportedFeatures" => Box::new(SupportedFeatures),
+        "SchedulingGates" => Box::new(SchedulingGates),
+        "PrioritySort" => Box::new(PrioritySort),
+        "NodeUnschedulable" => Box::new(NodeUnschedulable),
+        "NodeName" => Box::new(NodeName),
+        "TaintToleration" => Box::new(TaintToleration),
+        "NodeAffinity" => Box::new(args.node_affinity()),
+        "NodePorts" => Box::new(NodePorts),
+        "NodeResourcesFit" => Box::new(args.node_resources_fit()),
+        "NodeResourcesBalancedAllocation" => Box::new(args.node_resources_balanced_allocation()),
+        "ImageLocality" => Box::new(ImageLocality),
+        "DefaultBinder" => Box::new(DefaultBinder),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_can_be_built_under_its_name() {
+        for (name, _) in DEFAULTS {
+            assert_eq!(build(name, &PluginArgs::default()).map(|p| p.name()), Some(*name));
+        }
+    }
+}
