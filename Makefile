@@ -1,0 +1,54 @@
+# The commands of this project. `make` lists them.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+PREFIX ?= /usr/local
+NODES ?= 1
+BIN := target/release
+BINARIES := kogge-apiserver kogge-controller-manager kogge-scheduler kogge-kubelet kogge-proxy kogge-dns kogge-cni kctl
+
+.PHONY: help up down demo build images check test test-long bench install
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: images ## Bring up a cluster on this machine (NODES=3 for three nodes) and run the demo on it
+	@$(BIN)/kctl cluster up --nodes $(NODES)
+	@hack/demo.sh $(BIN)/kctl
+
+down: ## Remove the cluster and everything of it from this machine
+	@[ ! -x $(BIN)/kctl ] || $(BIN)/kctl cluster down --purge
+
+demo: ## Run a Deployment behind a Service on the running cluster
+	@hack/demo.sh $(BIN)/kctl
+
+build: ## Build every binary
+	@hack/deps.sh
+	@cargo build --release --workspace --bins
+
+images: build ## Build the images of the cluster and of the tests
+	@hack/images.sh
+
+check: ## Format, lints, layers
+	@cargo fmt --all --check
+	@hack/layers.sh
+	@cargo clippy --workspace --all-targets -- -D warnings
+
+test: ## Run every test: brains, contracts, simulation, real etcd, real cluster
+	@hack/deps.sh test
+	@$(MAKE) --no-print-directory images
+	@cargo test --workspace
+
+test-long: ## Run the simulation over many more seeds
+	@KOGGE_SEEDS=1000 cargo test --release -p e2e --test sim
+
+bench: images ## Measure memory, processor time, start, pods and the API
+	@cargo build --profile dist -p e2e --bin kogge-bench
+	@target/dist/kogge-bench
+
+install: build ## Install binaries, images and systemd units under PREFIX (/usr/local)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/kogge/images $(DESTDIR)/etc/systemd/system $(DESTDIR)/etc/kogge
+	install -m 755 $(addprefix $(BIN)/,$(BINARIES)) $(DESTDIR)$(PREFIX)/bin
+	[ ! -d out/images ] || install -m 644 out/images/*.tar $(DESTDIR)$(PREFIX)/share/kogge/images
+	install -m 644 deploy/systemd/* $(DESTDIR)/etc/systemd/system
+	[ ! -d deploy/config ] || cp -n deploy/config/* $(DESTDIR)/etc/kogge/
