@@ -23,6 +23,10 @@ pub const SYSTEM_UNAUTHENTICATED: &str = "system:unauthenticated";
 /// The user name of a request without credentials.
 pub const ANONYMOUS: &str = "system:anonymous";
 
+/// Upstream's bootstrap policy: a JSON object of lists of objects (`clusterroles`, `roles`, their bindings, and the other
+/// things a cluster starts with: `namespaces`, `priorityclasses`, …).
+pub const BOOTSTRAP: &str = include_str!("../../data/bootstrap.json");
+
 /// What one authorizer says. Authorizers only ever add permissions, so there is no "deny".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {

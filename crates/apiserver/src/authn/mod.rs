@@ -1,0 +1,95 @@
+//! Who sends a request: a client certificate first, a service account token next, and nobody for health checks only.
+//!
+//! What the user may do is not decided here, except for whether they may be taken for somebody else
+//! ([`impersonation`]), which needs the authorizer.
+
+mod bearer;
+pub mod impersonation;
+
+use std::sync::Arc;
+
+use api_rules::authz::{SYSTEM_AUTHENTICATED, User};
+use api_types::Status;
+use component::{Identity, serve::Peer};
+use http::request::Parts;
+
+use crate::tokens::Tokens;
+
+pub struct Authenticator {
+    tokens: Arc<Tokens>,
+}
+
+impl Authenticator {
+    pub fn new(tokens: Arc<Tokens>) -> Self {
+        Self { tokens }
+    }
+
+    /// The sender of a request; 401 for credentials that do not hold, or none where some are needed.
+    pub async fn authenticate(&self, parts: &Parts, peer: &Peer) -> Result<User, Status> {
+        if let Some(identity) = &peer.identity {
+            return Ok(of_certificate(identity));
+        }
+        if let Some(token) = bearer::token(&parts.headers) {
+            return self.of_token(&token).await;
+        }
+        if is_health_check(parts.uri.path()) { Ok(User::anonymous()) } else { Err(Status::unauthorized()) }
+    }
+
+    async fn of_token(&self, token: &str) -> Result<User, Status> {
+        match self.tokens.authenticate(token, self.tokens.audiences()).await {
+            Ok(holder) => {
+                let mut user = holder.user;
+                user.groups.push(SYSTEM_AUTHENTICATED.to_owned());
+                Ok(user)
+            }
+            Err(why) => {
+                tracing::debug!("unable to authenticate the request: {why}");
+                Err(Status::unauthorized())
+            }
+        }
+    }
+}
+
+fn of_certificate(identity: &Identity) -> User {
+    let mut user = User::new(identity.user.clone(), identity.groups.iter().cloned());
+    user.uid.clone_from(&identity.uid);
+    user.extra = identity.extra.iter().cloned().collect();
+    if !user.is_in(SYSTEM_AUTHENTICATED) {
+        user.groups.push(SYSTEM_AUTHENTICATED.to_owned());
+    }
+    user
+}
+
+/// The only paths open to everybody.
+fn is_health_check(path: &str) -> bool {
+    ["/livez", "/readyz", "/healthz"]
+        .iter()
+        .any(|open| path.strip_prefix(open).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anonymous_gets_health_checks_only() {
+        for (path, open) in [
+            ("/livez", true),
+            ("/readyz/etcd", true),
+            ("/healthz", true),
+            ("/healthzz", false),
+            ("/version", false),
+            ("/api", false),
+            ("/metrics", false),
+            ("/", false),
+        ] {
+            assert_eq!(is_health_check(path), open, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_names_user_and_groups() {
+        let identity = Identity { user: "ann".into(), groups: vec!["devs".into()], ..Identity::default() };
+        assert_eq!(of_certificate(&identity), User::new("ann", ["devs", "system:authenticated"]));
+    }
+}

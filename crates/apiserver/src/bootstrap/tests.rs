@@ -1,0 +1,41 @@
+use super::*;
+use crate::test_core;
+
+#[tokio::test]
+async fn a_second_start_writes_nothing() {
+    let core = test_core::core(test_core::config()).await;
+    let services = ServiceAllocator::new(Arc::clone(&core)).unwrap();
+    run(&core, &services).await.unwrap();
+    core.store.ping().await.unwrap();
+    let revision = newest(&core).await;
+    run(&core, &services).await.unwrap();
+    assert_eq!(newest(&core).await, revision);
+}
+
+#[tokio::test]
+async fn what_a_cluster_starts_with() {
+    let core = test_core::core(test_core::config()).await;
+    let services = ServiceAllocator::new(Arc::clone(&core)).unwrap();
+    run(&core, &services).await.unwrap();
+    newest(&core).await;
+    let get = |group: &str, resource: &str, namespace: &str, name: &str| {
+        let found = core.cached(group, resource, namespace, name);
+        found.unwrap_or_else(|| panic!("no {resource} {namespace}/{name}")).value()
+    };
+    assert_eq!(get("", "namespaces", "", "kube-node-lease")["status"]["phase"], "Active");
+    assert_eq!(get("", "services", "default", "kubernetes")["spec"]["clusterIP"], "10.96.0.1");
+    assert_eq!(get("", "endpoints", "default", "kubernetes")["subsets"][0]["addresses"][0]["ip"], "192.0.2.7");
+    assert_eq!(get("discovery.k8s.io", "endpointslices", "default", "kubernetes")["ports"][0]["port"], 6443);
+    assert_eq!(get("scheduling.k8s.io", "priorityclasses", "", "system-node-critical")["value"], 2_000_001_000);
+    let rbac = "rbac.authorization.k8s.io";
+    assert_eq!(get(rbac, "clusterrolebindings", "", "cluster-admin")["subjects"][0]["name"], "system:masters");
+    let rules = |name: &str| get(rbac, "clusterroles", "", name)["rules"].as_array().map_or(0, Vec::len);
+    assert!(rules("admin") > rules("edit") && rules("edit") > rules("view") && rules("view") > 5);
+}
+
+/// The revision after a consistent read: the cache has everything.
+async fn newest(core: &Core) -> i64 {
+    let id = core.resource("", "namespaces").unwrap();
+    core.store.get(id, "", "default", store::Freshness::Latest).await.unwrap();
+    core.store.revision()
+}

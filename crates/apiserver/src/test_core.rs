@@ -1,0 +1,29 @@
+//! A core over the in-memory store, for tests of single parts.
+
+use std::sync::Arc;
+
+use clap::Parser;
+use component::TokioClock;
+use store::memory::Memory;
+
+use crate::{config::Config, core::Core, random::Random};
+
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    config: Config,
+}
+
+/// The defaults, at an address of its own.
+pub fn config() -> Config {
+    Flags::parse_from(["kogge-apiserver", "--advertise-address", "192.0.2.7"]).config
+}
+
+/// Loaded and empty; its clock begins in 2026.
+pub async fn core(config: Config) -> Arc<Core> {
+    let start = "2026-01-02T03:04:05Z".parse().unwrap();
+    let clock = Arc::new(TokioClock::starting_at(start));
+    let core = Core::start(config, clock, Arc::new(Random::seeded(1)), Arc::new(Memory::new()));
+    core.store.ready().await;
+    Arc::new(core)
+}
