@@ -373,11 +373,12 @@ impl Cluster {
         let footprint = self.footprints.share(Footprint::of(pod));
         let priority = pod.spec.priority.unwrap_or(0);
         let node = self.row_for(node);
-        if let Some(known) = self.placed.get_mut(&*pod.metadata.uid) {
-            if known.node == node && known.footprint == footprint && known.priority == priority {
-                known.assumed = false;
-                return None;
-            }
+        if let Some(known) = self.placed.get_mut(&*pod.metadata.uid)
+            && (known.node, known.priority) == (node, priority)
+            && known.footprint == footprint
+        {
+            known.assumed = false;
+            return None;
         }
         let before = self.remove_pod(&pod.metadata.uid);
         self.account(node, &footprint, priority, 1);

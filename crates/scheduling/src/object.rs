@@ -8,7 +8,7 @@ use api_types::{
     object::Meta,
     watched,
 };
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 pub type ResourceList = BTreeMap<String, Quantity>;
 pub type Labels = BTreeMap<String, String>;
@@ -112,6 +112,32 @@ pub struct Volume {
 #[serde(rename_all = "camelCase", default)]
 pub struct PodStatus {
     pub phase: Option<String>,
+    /// The condition that says why the pod waits; nothing while there is none or once it is scheduled.
+    #[serde(rename = "conditions", deserialize_with = "not_scheduled")]
+    pub not_scheduled: Option<NotScheduled>,
+}
+
+/// A `PodScheduled` condition that is not true.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NotScheduled {
+    pub reason: String,
+    pub message: String,
+    pub last_transition_time: Option<String>,
+    pub observed_generation: Option<i64>,
+}
+
+fn not_scheduled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NotScheduled>, D::Error> {
+    #[derive(Deserialize)]
+    struct Condition {
+        r#type: String,
+        status: String,
+        #[serde(flatten)]
+        rest: NotScheduled,
+    }
+    let conditions: Option<Vec<Condition>> = Deserialize::deserialize(deserializer)?;
+    let mut all = conditions.into_iter().flatten();
+    Ok(all.find(|c| c.r#type == "PodScheduled").filter(|c| c.status != "True").map(|c| c.rest))
 }
 
 impl Pod {

@@ -54,7 +54,7 @@ pub fn check_filter(plugin: &dyn Plugin, spec: Value, node: Value, want: Want) {
 
 /// With other pods on the node.
 pub fn check_filter_beside(plugin: &dyn Plugin, spec: Value, node: Value, beside: &[Value], want: Want) {
-    let mut cluster = cluster(&[node.clone()]);
+    let mut cluster = cluster(std::slice::from_ref(&node));
     place(&mut cluster, &beside.iter().map(|spec| (0, spec.clone())).collect::<Vec<_>>());
     let got = match plugin.filter(&shape(spec.clone()), cluster.node(cluster.live()[0])) {
         Verdict::Fits => ("fits", String::new()),

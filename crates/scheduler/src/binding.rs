@@ -1,0 +1,83 @@
+//! Binding pods to nodes, many at a time, beside the loop that decides.
+
+use api_types::object::Watched;
+use client::Api;
+use scheduling::{Placement, object::Pod};
+use serde_json::{Value, json};
+use tokio::{sync::mpsc, time::Instant};
+
+/// Bindings on their way at a time. Beyond, the loop waits: what it decides would only queue up at the server.
+const LIMIT: usize = 256;
+
+/// How a binding ended.
+pub struct Outcome {
+    pub placement: Placement,
+    /// When the attempt that led to it began.
+    pub began: Instant,
+    pub result: anyhow::Result<()>,
+}
+
+pub struct Binder {
+    api: Api,
+    sender: mpsc::Sender<Outcome>,
+    outcomes: mpsc::Receiver<Outcome>,
+    under_way: usize,
+}
+
+impl Binder {
+    pub fn new(client: kube::Client) -> Self {
+        let (sender, outcomes) = mpsc::channel(LIMIT);
+        Self { api: client.into(), sender, outcomes, under_way: 0 }
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.under_way >= LIMIT
+    }
+
+    pub fn start(&mut self, placement: Placement, began: Instant) {
+        self.under_way += 1;
+        let (api, sender) = (self.api.clone(), self.sender.clone());
+        tokio::spawn(async move {
+            let result = bind(&api, &placement).await;
+            // Without a receiver the scheduler has ended, and nobody needs to know.
+            let _ = sender.send(Outcome { placement, began, result }).await;
+        });
+    }
+
+    pub fn finished(&mut self) -> Option<Outcome> {
+        let outcome = self.outcomes.try_recv().ok()?;
+        self.under_way -= 1;
+        Some(outcome)
+    }
+
+    /// The next outcome; waits for it. Cancel safe.
+    pub async fn next(&mut self) -> Outcome {
+        match self.outcomes.recv().await {
+            Some(outcome) => {
+                self.under_way -= 1;
+                outcome
+            }
+            // Cannot be while `self.sender` lives.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+async fn bind(api: &Api, placement: &Placement) -> anyhow::Result<()> {
+    let pod = &placement.pod.pod;
+    let binding = json!({
+        "apiVersion": "v1",
+        "kind": "Binding",
+        "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
+        "target": {"kind": "Node", "name": placement.node},
+    });
+    let path = format!("{}/binding", Pod::RESOURCE.object_path(&pod.namespace, &pod.name));
+    match api.post::<Value>(&path, &binding).await {
+        Ok(_) => Ok(()),
+        // Refused, or not known: what the server says now decides.
+        Err(error) => match api.get::<Pod>(&pod.namespace, &pod.name).await {
+            Ok(Some(now)) if *now.metadata.uid == *pod.uid && now.node() == Some(&placement.node) => Ok(()),
+            _ => Err(error.into()),
+        },
+    }
+}

@@ -1,0 +1,174 @@
+//! The one task that decides: takes in what has happened, tries the next pods, and sleeps when there is nothing to do.
+//!
+//! While another instance leads, it keeps the brain up to date and tries nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use client::{Event, Jitter, Leadership, Store, Subscription};
+use component::{Clock, health::Flag};
+use scheduling::{
+    Attempt, Scheduler,
+    framework::Point,
+    object::{Node, Pod},
+};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    binding::{Binder, Outcome},
+    metrics::metrics,
+    report::Reporter,
+};
+
+/// Pods tried before the news is looked at again.
+const BATCH: usize = 64;
+
+pub struct SchedulingLoop {
+    pub scheduler: Scheduler,
+    pub pods: Store<Pod>,
+    pub nodes: Store<Node>,
+    pub binder: Binder,
+    pub reporter: Reporter,
+    pub leadership: Leadership,
+    pub clock: Arc<dyn Clock>,
+    pub ties: Jitter,
+    pub synced: Flag,
+}
+
+impl SchedulingLoop {
+    pub async fn run(mut self) {
+        // Nodes before pods, and everything before the first attempt: whoever decides on half a cluster decides wrongly.
+        self.nodes.synced().await;
+        self.pods.synced().await;
+        let (mut nodes, mut pods) = (self.nodes.subscribe(), self.pods.subscribe());
+        self.synced.set(true);
+        loop {
+            self.take_in(&mut nodes, &mut pods);
+            if self.leadership.leads() && self.try_some() {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            self.show();
+            let leads = self.leadership.leads();
+            let mut leadership = self.leadership.clone();
+            let changes = async move { if leads { leadership.lost().await } else { leadership.gained().await } };
+            let tick = self.until_tick();
+            tokio::select! {
+                event = nodes.next() => self.node(&event),
+                event = pods.next() => self.pod(&event),
+                outcome = self.binder.next() => self.bound(outcome),
+                () = sleep(tick.unwrap_or_default()), if tick.is_some() && leads => {}
+                () = changes => tracing::info!(leads = !leads, "leadership has changed"),
+            }
+        }
+    }
+
+    fn take_in(&mut self, nodes: &mut Subscription<Node>, pods: &mut Subscription<Pod>) {
+        while let Some(event) = nodes.try_next() {
+            self.node(&event);
+        }
+        while let Some(event) = pods.try_next() {
+            self.pod(&event);
+        }
+        while let Some(outcome) = self.binder.finished() {
+            self.bound(outcome);
+        }
+    }
+
+    fn node(&mut self, event: &Event<Node>) {
+        match event {
+            Event::Applied { new, .. } => self.scheduler.apply_node(new, self.clock.now()),
+            Event::Deleted(old) => self.scheduler.remove_node(&old.metadata.name),
+        }
+    }
+
+    fn pod(&mut self, event: &Event<Pod>) {
+        match event {
+            Event::Applied { new, .. } => self.scheduler.apply_pod(new, self.clock.now()),
+            Event::Deleted(old) => self.scheduler.remove_pod(&old.metadata.uid, self.clock.now()),
+        }
+    }
+
+    /// How long until the queues need attention though nothing happens.
+    fn until_tick(&self) -> Option<Duration> {
+        let wait = self.scheduler.next_tick()?.duration_since(self.clock.now());
+        // Timers are a millisecond coarse: rather late than twice.
+        Some(Duration::try_from(wait).unwrap_or_default() + Duration::from_millis(1))
+    }
+
+    /// Tries the next pods; false once none is left to try now.
+    fn try_some(&mut self) -> bool {
+        for _ in 0..BATCH {
+            if self.binder.is_full() || !self.try_next() {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn try_next(&mut self) -> bool {
+        let began = Instant::now();
+        let mut stages: Vec<(Point, Instant)> = Vec::with_capacity(8);
+        let mut enter = |point| stages.push((point, Instant::now()));
+        let Some(attempt) = self.scheduler.next(self.clock.now(), self.ties.next(), &mut enter) else { return false };
+        let ended = Instant::now();
+
+        let name = self.scheduler.scheduler_name(attempt.pod().pod.profile).clone();
+        let fits = matches!(attempt, Attempt::Placed(_));
+        for (at, (point, entered)) in stages.iter().enumerate() {
+            let left = stages.get(at + 1).map_or(ended, |(_, next)| *next);
+            metrics().extension_point(*point, fits, &name, left - *entered);
+        }
+        match attempt {
+            Attempt::Placed(placement) => {
+                metrics().algorithm_duration.observe((ended - began).as_secs_f64());
+                self.binder.start(placement, began);
+            }
+            Attempt::Unschedulable { pod, message } => {
+                count_attempt("unschedulable", &name, began);
+                self.reporter.unschedulable(&name, &pod.pod, message);
+            }
+        }
+        true
+    }
+
+    fn bound(&mut self, outcome: Outcome) {
+        let Outcome { placement, began, result } = outcome;
+        let (in_flight, pod) = (&placement.pod, &placement.pod.pod);
+        let name = self.scheduler.scheduler_name(pod.profile).clone();
+        let now = self.clock.now();
+        match result {
+            Ok(()) => {
+                self.scheduler.bound(&pod.uid);
+                self.reporter.scheduled(&name, pod, &placement.node);
+                count_attempt("scheduled", &name, began);
+                metrics().pod_attempts.observe(f64::from(in_flight.attempts));
+                let attempts = if in_flight.attempts > 15 { "15+".into() } else { in_flight.attempts.to_string() };
+                let waited = now.duration_since(in_flight.since).as_secs_f64();
+                metrics().sli_duration.with_label_values(&[&attempts]).observe(waited);
+            }
+            Err(error) => {
+                self.scheduler.not_bound(&pod.uid, now);
+                count_attempt("error", &name, began);
+                let known = self.pods.get(&pod.namespace, &pod.name).is_some_and(|known| *known.metadata.uid == *pod.uid);
+                if known {
+                    tracing::warn!(pod = format!("{}/{}", pod.namespace, pod.name), uid = %pod.uid, node = %placement.node, "cannot bind: {error:#}");
+                    self.reporter.error(&name, pod, format!("binding rejected: {error:#}"));
+                }
+            }
+        }
+    }
+
+    /// Brings the gauges up to date; done before each sleep.
+    fn show(&mut self) {
+        let counts = self.scheduler.counts();
+        let incoming = self.scheduler.queue_mut().take_incoming();
+        metrics().queue(counts, incoming);
+        let cluster = self.scheduler.cluster();
+        metrics().cache(cluster.live().len(), cluster.pods());
+    }
+}
+
+fn count_attempt(result: &str, profile: &str, began: Instant) {
+    metrics().attempts.with_label_values(&[result, profile]).inc();
+    metrics().attempt_duration.with_label_values(&[result, profile]).observe(began.elapsed().as_secs_f64());
+}
