@@ -416,11 +416,11 @@ impl List {
         }
     }
 
-    /// How many objects remain after the key `after`, whatever a selector says of them.
-    pub fn remaining(&self, after: &str) -> i64 {
+    /// How many objects follow the key `after`, the `passed`th of this list, whatever a selector says of them.
+    pub fn remaining(&self, after: &str, passed: i64) -> i64 {
         match &self.source {
             Source::Snapshot(snapshot) => snapshot.range(self.namespace.as_deref(), Some(after)).count() as i64,
-            Source::Stored(pages) => pages.count,
+            Source::Stored(pages) => pages.count - passed,
         }
     }
 }

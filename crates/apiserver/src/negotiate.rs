@@ -1,0 +1,152 @@
+//! Which form of an answer a client accepts, and in which encoding its body came.
+
+use api_rules::Encoding;
+use api_types::Status;
+use http::{HeaderMap, header};
+
+use crate::query::Query;
+
+/// What `Accept` may name.
+const ACCEPTED: [&str; 2] = ["application/json", "application/yaml"];
+/// What a body may be.
+const BODIES: [&str; 2] = ["application/json", "application/yaml"];
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Media {
+    #[default]
+    Json,
+    Yaml,
+}
+
+impl Media {
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Yaml => "application/yaml",
+        }
+    }
+}
+
+/// What of the objects a `Table` carries beside the cells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IncludeObject {
+    None,
+    #[default]
+    Metadata,
+    Object,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// The object or list itself.
+    #[default]
+    Whole,
+    Table(IncludeObject),
+    /// `PartialObjectMetadata` and its list.
+    Metadata,
+}
+
+/// How to answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Form {
+    pub media: Media,
+    pub shape: Shape,
+    pub pretty: bool,
+}
+
+impl Form {
+    /// The first clause of `Accept` that can be served; 406 if there is none.
+    pub fn of(headers: &HeaderMap, query: &Query) -> Result<Self, Status> {
+        let pretty = query.flag("pretty");
+        let Some(accept) = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).filter(|a| !a.is_empty())
+        else {
+            return Ok(Self { pretty, ..Self::default() });
+        };
+        for clause in accept.split(',') {
+            if let Some((media, shape)) = clause_form(clause, query)? {
+                return Ok(Self { media, shape, pretty });
+            }
+        }
+        Err(Status::not_acceptable(&ACCEPTED))
+    }
+
+    pub fn is_whole_json(self) -> bool {
+        self == Self::default()
+    }
+}
+
+fn clause_form(clause: &str, query: &Query) -> Result<Option<(Media, Shape)>, Status> {
+    let mut parts = clause.split(';').map(str::trim);
+    let media = match parts.next() {
+        Some("application/json" | "*/*" | "application/*") => Media::Json,
+        Some("application/yaml") => Media::Yaml,
+        _ => return Ok(None),
+    };
+    let (mut as_, mut group, mut version) = ("", "", "");
+    for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+        match name {
+            "as" => as_ = value,
+            "g" => group = value,
+            "v" => version = value,
+            _ => {}
+        }
+    }
+    if as_.is_empty() {
+        return Ok(Some((media, Shape::Whole)));
+    }
+    if group != "meta.k8s.io" || !matches!(version, "v1" | "v1beta1") {
+        return Ok(None);
+    }
+    match as_ {
+        "Table" => Ok(Some((media, Shape::Table(include_object(query)?)))),
+        "PartialObjectMetadata" | "PartialObjectMetadataList" => Ok(Some((media, Shape::Metadata))),
+        _ => Ok(None),
+    }
+}
+
+fn include_object(query: &Query) -> Result<IncludeObject, Status> {
+    match query.get("includeObject") {
+        None | Some("Metadata") => Ok(IncludeObject::Metadata),
+        Some("None") => Ok(IncludeObject::None),
+        Some("Object") => Ok(IncludeObject::Object),
+        Some(other) => Err(Status::bad_request(format!("unrecognized includeObject value {other:?}"))),
+    }
+}
+
+/// The encoding of a request's body; 415 for what cannot be read.
+pub fn body_encoding(headers: &HeaderMap) -> Result<Encoding, Status> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    match given.split(';').next().map(str::trim) {
+        Some("" | "application/json") => Ok(Encoding::Json),
+        Some("application/yaml" | "application/x-yaml" | "text/yaml") => Ok(Encoding::Yaml),
+        _ => Err(Status::unsupported_media_type(&BODIES)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(accept: &str, expected: Option<(Media, Shape)>) {
+        let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
+        let form = Form::of(&headers, &Query::default()).ok().map(|form| (form.media, form.shape));
+        assert_eq!(form, expected, "{accept}");
+    }
+
+    #[test]
+    fn first_served_clause_counts() {
+        let table = Shape::Table(IncludeObject::Metadata);
+        check("application/json", Some((Media::Json, Shape::Whole)));
+        check("*/*", Some((Media::Json, Shape::Whole)));
+        check("application/vnd.kubernetes.protobuf, application/json", Some((Media::Json, Shape::Whole)));
+        check(
+            "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
+            Some((Media::Json, table)),
+        );
+        check("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Some((Media::Json, Shape::Metadata)));
+        check("application/json;as=Odd;g=meta.k8s.io;v=v1,application/yaml", Some((Media::Yaml, Shape::Whole)));
+        check("application/json;stream=watch", Some((Media::Json, Shape::Whole)));
+        check("application/vnd.kubernetes.protobuf", None);
+        check("text/html", None);
+    }
+}

@@ -1,0 +1,96 @@
+//! Served bytes from stored bytes: other versions, `PartialObjectMetadata` and `Table`.
+
+use api_rules::{Column, encode};
+use bytes::{BufMut, Bytes, BytesMut};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+
+use crate::{
+    core::Served,
+    negotiate::{Form, IncludeObject, Shape},
+};
+
+/// One object, stored as `json`, in the form asked for.
+pub fn object(served: &Served, form: Form, json: &Bytes, now: Timestamp) -> Bytes {
+    match form.shape {
+        Shape::Whole => whole(served, json),
+        Shape::Metadata => metadata(json),
+        Shape::Table(include) => {
+            let version = value(json).pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
+            let mut out = BytesMut::new();
+            out.put_slice(&table_lead(Some(&served.kind.columns()), &json!({ "resourceVersion": version })));
+            out.put_slice(&row(served, include, json, now));
+            out.put_slice(b"]}");
+            out.freeze()
+        }
+    }
+}
+
+/// The object in the version it is served in.
+pub fn whole(served: &Served, json: &Bytes) -> Bytes {
+    if served.kind.is_storage_version() { json.clone() } else { encode(&served.kind.from_storage(value(json))).into() }
+}
+
+fn value(json: &[u8]) -> Value {
+    serde_json::from_slice(json).unwrap_or_default()
+}
+
+#[derive(Deserialize)]
+struct MetadataOnly<'a> {
+    #[serde(borrow)]
+    metadata: &'a RawValue,
+}
+
+pub fn metadata(json: &[u8]) -> Bytes {
+    let metadata = serde_json::from_slice::<MetadataOnly>(json).map_or("{}", |object| object.metadata.get());
+    let mut out = BytesMut::with_capacity(metadata.len() + 80);
+    out.put_slice(br#"{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":"#);
+    out.put_slice(metadata.as_bytes());
+    out.put_slice(b"}");
+    out.freeze()
+}
+
+/// A table up to its rows. Later tables of a watch leave the columns out.
+pub fn table_lead(columns: Option<&[Column]>, list_metadata: &Value) -> Vec<u8> {
+    let definition = |c: &Column| {
+        json!({"name": c.name, "type": c.type_, "format": c.format, "description": c.description, "priority": c.priority})
+    };
+    let columns = columns.map_or(Value::Null, |columns| columns.iter().map(definition).collect());
+    format!(
+        r#"{{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{list_metadata},"columnDefinitions":{columns},"rows":["#
+    )
+    .into_bytes()
+}
+
+pub fn row(served: &Served, include: IncludeObject, json: &Bytes, now: Timestamp) -> Vec<u8> {
+    let object = served.kind.from_storage(value(json));
+    let cells = Value::Array(served.kind.cells(&object, now));
+    let mut out = format!(r#"{{"cells":{cells},"object":"#).into_bytes();
+    match include {
+        IncludeObject::None => out.extend_from_slice(b"null"),
+        IncludeObject::Metadata => out.extend_from_slice(&metadata(json)),
+        IncludeObject::Object => out.extend_from_slice(&whole(served, json)),
+    }
+    out.push(b'}');
+    out
+}
+
+/// One object within a list.
+pub fn item(served: &Served, shape: Shape, json: &Bytes, now: Timestamp) -> Bytes {
+    match shape {
+        Shape::Whole => whole(served, json),
+        Shape::Metadata => metadata(json),
+        Shape::Table(include) => row(served, include, json, now).into(),
+    }
+}
+
+/// A list up to its items.
+pub fn list_lead(served: &Served, shape: Shape, list_metadata: &Value) -> Vec<u8> {
+    let (kind, api_version) = match shape {
+        Shape::Table(_) => return table_lead(Some(&served.kind.columns()), list_metadata),
+        Shape::Metadata => ("PartialObjectMetadataList", "meta.k8s.io/v1"),
+        Shape::Whole => (served.kind.names().list_kind, served.api_version.as_str()),
+    };
+    format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{list_metadata},"items":["#).into_bytes()
+}

@@ -1,0 +1,136 @@
+//! The way of a request through the server: [`Server::pass`] is the whole chain, in order.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use api_types::Status;
+use bytes::Bytes;
+use component::serve::{Handler, Peer};
+use futures::FutureExt;
+use http::{Request, Uri, request::Parts};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
+
+use crate::{
+    answer::{self, Answer},
+    app::App,
+    authn::impersonation,
+    metrics::{self, Counted, LongRunning},
+    paths,
+    query::Query,
+    request::{Attributes, RequestInfo, User},
+    request_info, rest,
+};
+
+/// Bodies larger than that are refused, as upstream.
+const MAX_BODY: usize = 3 << 20;
+
+pub struct Server {
+    app: Arc<App>,
+    slots: Semaphore,
+}
+
+impl Server {
+    pub fn new(app: Arc<App>) -> Arc<Self> {
+        let slots = Semaphore::new(app.core.config.max_requests_inflight);
+        Arc::new(Self { app, slots })
+    }
+
+    /// Health, then who asks, whether they may, whether there is room, and then the answer.
+    async fn pass(&self, request: Request<Incoming>, peer: &Peer, info: RequestInfo<'_>, uri: &Uri) -> Result<Answer, Status> {
+        if let Some(answer) = self.app.checks.answer(info.path, uri.query()) {
+            return Ok(answer);
+        }
+        let (parts, body) = request.into_parts();
+        let sender = self.app.authenticator.authenticate(&parts, peer).await?;
+        let decide = |user: &User, asked: &api_rules::authz::Attributes| self.app.authorizer.decide(user, asked);
+        let user = impersonation::impersonated(&sender, &parts.headers, decide)?.unwrap_or(sender);
+        let query = uri.query().unwrap_or("");
+        self.app.authorizer.check(&Attributes { user: &user, info, query })?;
+        if is_stream(info) {
+            let served = self.app.core.served(info.group, info.version, info.resource).ok_or_else(Status::path_not_found)?;
+            let _open = LongRunning::enter("connect", served, info);
+            return self.app.node_proxy.serve(Request::from_parts(parts, body), &user, info).await;
+        }
+        let _room = self.slots.try_acquire().map_err(|_| {
+            Status::too_many_requests("Too many requests, please try again later.", 1)
+        })?;
+        let _counted = Counted::inflight(info);
+        let limit = Duration::from_secs(self.app.core.config.request_timeout);
+        match timeout(limit, self.dispatch(&parts, body, &user, info, query)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Status::timeout("request did not complete within the allotted timeout", 0)),
+        }
+    }
+
+    async fn dispatch(
+        &self,
+        parts: &Parts,
+        body: Incoming,
+        user: &User,
+        info: RequestInfo<'_>,
+        query: &str,
+    ) -> Result<Answer, Status> {
+        if !info.is_resource {
+            return paths::serve(&self.app, parts, info).await;
+        }
+        let served = self.app.core.served(info.group, info.version, info.resource).ok_or_else(Status::path_not_found)?;
+        let warnings = Mutex::default();
+        let call = rest::Call {
+            app: &self.app,
+            served,
+            user,
+            info,
+            query: Query::parse(query),
+            headers: &parts.headers,
+            body: read(body).await?,
+            warnings: &warnings,
+        };
+        let mut response = rest::serve(&call).await?;
+        answer::add_warnings(&mut response, &warnings.lock());
+        Ok(answer::compress(response, &parts.headers))
+    }
+}
+
+/// Subresources whose answer is a stream between the client and a kubelet or pod.
+fn is_stream(info: RequestInfo) -> bool {
+    info.is_resource && matches!(info.subresource, "log" | "exec" | "attach" | "portforward" | "proxy")
+}
+
+async fn read(body: Incoming) -> Result<Bytes, Status> {
+    if http_body::Body::is_end_stream(&body) {
+        return Ok(Bytes::new());
+    }
+    match Limited::new(body, MAX_BODY).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Status::request_entity_too_large(format_args!("limit is {MAX_BODY}")))
+        }
+        Err(error) => Err(Status::bad_request(format!("the body could not be read: {error}"))),
+    }
+}
+
+impl Handler for Server {
+    async fn handle(&self, request: Request<Incoming>, peer: Arc<Peer>) -> Answer {
+        let started = Instant::now();
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let info = request_info::parse(&method, uri.path(), uri.query().unwrap_or(""));
+        let outcome = AssertUnwindSafe(self.pass(request, &peer, info, &uri)).catch_unwind().await;
+        let answer = match outcome {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(status)) => answer::status(&status),
+            Err(_) => {
+                tracing::error!(%method, path = uri.path(), "a request ended in a panic");
+                answer::status(&Status::internal("this request caused apiserver to panic. Look in the logs for details"))
+            }
+        };
+        let dry_run = uri.query().is_some_and(|query| query.contains("dryRun=All"));
+        metrics::record(info, dry_run, answer.status(), started.elapsed());
+        tracing::debug!(%method, path = uri.path(), code = answer.status().as_u16(), took = ?started.elapsed());
+        answer
+    }
+}
