@@ -175,6 +175,8 @@ pub trait Kind: Send + Sync {
     fn updates_unconditionally(&self) -> bool;
     /// The grace period in seconds that a delete with the wish `requested` gets; `None` if the kind goes at once.
     fn grace_period(&self, object: &Value, requested: Option<i64>) -> Option<i64>;
+    /// Whether a delete answers with the object rather than with a `Status`, as upstream does for some kinds.
+    fn returns_deleted(&self) -> bool;
     /// Seconds until the store forgets an object by itself.
     fn time_to_live(&self) -> Option<u64>;
 

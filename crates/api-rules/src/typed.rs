@@ -43,8 +43,11 @@ pub trait Resource: Send + Sync + 'static {
     const NAME_RULE: NameRule = metadata::dns_subdomain;
     /// Whether `metadata.generation` counts the changes of `spec`.
     const GENERATION: bool = false;
+    /// Whether a create may say what the status is.
+    const STATUS_ON_CREATE: bool = false;
     const CREATES_ON_UPDATE: bool = false;
     const UPDATES_UNCONDITIONALLY: bool = true;
+    const RETURNS_DELETED: bool = false;
     const TIME_TO_LIVE: Option<u64> = None;
     const STORAGE_VERSION: bool = true;
 
@@ -192,8 +195,8 @@ impl<R: Resource> Kind for Typed<R> {
 
     fn prepare_create(&self, object: &mut Value, context: &Context) {
         metadata::prepare_create(object);
-        if Self::has_status() {
-            value::remove(object, &["status"]);
+        if Self::has_status() && !R::STATUS_ON_CREATE {
+            value::set(object, &["status"], json!({}));
         }
         if R::GENERATION {
             value::set(object, &["metadata", "generation"], json!(1));
@@ -263,6 +266,10 @@ impl<R: Resource> Kind for Typed<R> {
 
     fn grace_period(&self, object: &Value, requested: Option<i64>) -> Option<i64> {
         R::grace_period(object, requested)
+    }
+
+    fn returns_deleted(&self) -> bool {
+        R::RETURNS_DELETED
     }
 
     fn time_to_live(&self) -> Option<u64> {
