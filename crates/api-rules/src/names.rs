@@ -1,6 +1,8 @@
 //! The forms that names, labels and the like may have. Each check answers what is wrong, in upstream's words; nothing if
 //! all is well.
 
+use api_types::field::{FieldError, Path};
+
 const DNS_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const DNS_1035_LABEL: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 const DNS_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
@@ -12,6 +14,25 @@ const HTTP_HEADER: &str = "a valid HTTP header must consist of alphanumeric char
 
 const LABEL_MAX: usize = 63;
 const SUBDOMAIN_MAX: usize = 253;
+
+/// Turns what a check found into errors about the value at `path`.
+pub fn report(wrong: Vec<String>, path: &Path, text: &str, errors: &mut Vec<FieldError>) {
+    errors.extend(wrong.into_iter().map(|why| FieldError::invalid(path, text, why)));
+}
+
+/// Reports `text` unless it is one of `supported`.
+pub fn one_of(text: &str, supported: &[&str], path: &Path, errors: &mut Vec<FieldError>) {
+    if !supported.contains(&text) {
+        errors.push(FieldError::not_supported(path, text, supported));
+    }
+}
+
+/// Reports a number below zero.
+pub fn not_negative(number: i64, path: &Path, errors: &mut Vec<FieldError>) {
+    if number < 0 {
+        errors.push(FieldError::invalid(path, number, "must be greater than or equal to 0"));
+    }
+}
 
 pub fn dns_label(text: &str) -> Vec<String> {
     limited(text, LABEL_MAX, is_label(text), DNS_LABEL)
