@@ -127,18 +127,10 @@ impl<A> Meta<A> {
     }
 }
 
-/// Names the resource of a slim type that has a field `metadata: Meta`.
-///
-/// `watched!(Pod, "", "v1", "Pod", "pods", namespaced)`
+/// Makes an [`Object`] of a type that has a field `metadata: Meta`, whatever its resource.
 #[macro_export]
-macro_rules! watched {
-    ($type:ty, $group:literal, $version:literal, $kind:literal, $plural:literal, namespaced) => {
-        $crate::watched!(@ $type, $group, $version, $kind, $plural, true);
-    };
-    ($type:ty, $group:literal, $version:literal, $kind:literal, $plural:literal, cluster) => {
-        $crate::watched!(@ $type, $group, $version, $kind, $plural, false);
-    };
-    (@ $type:ty, $group:literal, $version:literal, $kind:literal, $plural:literal, $namespaced:literal) => {
+macro_rules! object {
+    ($type:ty) => {
         impl $crate::object::Object for $type {
             fn namespace(&self) -> &str {
                 &self.metadata.namespace
@@ -153,6 +145,22 @@ macro_rules! watched {
                 &self.metadata.resource_version
             }
         }
+    };
+}
+
+/// Names the resource of a slim type that has a field `metadata: Meta`.
+///
+/// `watched!(Pod, "", "v1", "Pod", "pods", namespaced)`
+#[macro_export]
+macro_rules! watched {
+    ($type:ty, $group:literal, $version:literal, $kind:literal, $plural:literal, namespaced) => {
+        $crate::watched!(@ $type, $group, $version, $kind, $plural, true);
+    };
+    ($type:ty, $group:literal, $version:literal, $kind:literal, $plural:literal, cluster) => {
+        $crate::watched!(@ $type, $group, $version, $kind, $plural, false);
+    };
+    (@ $type:ty, $group:literal, $version:literal, $kind:literal, $plural:literal, $namespaced:literal) => {
+        $crate::object!($type);
         impl $crate::object::Watched for $type {
             const RESOURCE: $crate::object::Resource =
                 $crate::object::Resource::new($group, $version, $kind, $plural, $namespaced);

@@ -1,1 +1,14 @@
-//! controllers
+//! The brains of the controllers: what is seen and the time → what to write.
+//!
+//! One folder per controller, or a file where it is small. In a folder `mod.rs` has the public types and the one entry function, `plan.rs` the decision,
+//! `status.rs` what is reported, `tests.rs` the tables and the convergence test. Nothing here does I/O, reads a clock
+//! or draws a random number; `controller-manager` gathers what is seen and carries the plans out.
+
+pub mod adoption;
+pub mod certificates;
+pub mod deployment;
+pub mod replica_set;
+pub mod root_ca_publisher;
+pub mod service_account;
+pub mod time;
+pub mod view;

@@ -1,0 +1,33 @@
+//! The one list of controllers, and for each what it watches.
+
+mod deployment;
+mod replica_set;
+mod root_ca_publisher;
+mod service_account;
+mod signer;
+
+use tokio::task::JoinHandle;
+
+use crate::kit::Context;
+
+pub use signer::Signer;
+
+type Start = fn(&Context) -> anyhow::Result<Vec<JoinHandle<()>>>;
+
+/// Upstream's names, as `--controllers` takes them.
+const ALL: &[(&str, Start)] = &[
+    ("deployment-controller", deployment::start),
+    ("replicaset-controller", replica_set::start),
+    ("root-ca-certificate-publisher-controller", root_ca_publisher::start),
+    ("serviceaccount-controller", service_account::start),
+];
+
+/// Starts those that are switched on.
+pub fn start(context: &Context) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let mut running = Vec::new();
+    for (name, start) in ALL.iter().filter(|(name, _)| context.options.wants(name)) {
+        tracing::debug!(controller = name, "starting");
+        running.extend(start(context)?);
+    }
+    Ok(running)
+}

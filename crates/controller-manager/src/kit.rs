@@ -1,0 +1,247 @@
+//! How every controller runs: keys from a queue, one worker a key, the brain's plan carried out, failures tried again.
+//!
+//! A controller gathers what its brain needs to see ([`Reconciler::decide`]) and says which changes concern which key;
+//! everything else is here.
+
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+
+use api_types::{
+    object::{Object, Watched},
+    plan::{Decision, Failure, Plan},
+};
+use client::{Executor, Informers, Leadership, Recorder, Store, WorkQueue, executor::WriteError};
+use component::{Clock, Shutdown};
+use controllers::{replica_set::Live, view::Bare};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+
+use crate::{controllers::Signer, identities::Identities, options::Options};
+
+/// What every controller is given.
+#[derive(Clone)]
+pub struct Context {
+    pub informers: Informers,
+    pub identities: Arc<Identities>,
+    pub clock: Arc<dyn Clock>,
+    pub leadership: Leadership,
+    pub options: Arc<Options>,
+    pub root_ca: Option<Arc<str>>,
+    pub signer: Option<Arc<Signer>>,
+    pub shutdown: Shutdown,
+}
+
+impl Context {
+    /// Writes as the service account `name`, and reports events under that name.
+    pub fn executor(&self, name: &'static str) -> Executor {
+        let client = self.identities.client(name);
+        let recorder =
+            Recorder::new(client.clone(), name, "", self.clock.clone(), self.shutdown.clone());
+        Executor::new(client, recorder)
+    }
+}
+
+/// `namespace/name`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Key {
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    pub fn of<K: Object>(object: &K) -> Self {
+        Self::new(object.namespace(), object.name())
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.namespace, self.name) }
+    }
+}
+
+/// What the brain is told besides the caches.
+#[derive(Clone, Copy)]
+pub struct Extra<'a> {
+    /// The answer to what it needed to read.
+    pub live: Option<&'a Live>,
+    /// The write at which the last plan for this key stopped.
+    pub failure: Option<&'a Failure>,
+    pub now: Timestamp,
+}
+
+/// A controller that decides one key at a time.
+pub trait Reconciler: Send + Sync + 'static {
+    /// Upstream's name of the controller.
+    const NAME: &'static str;
+
+    /// `None`: there is nothing of that name any more.
+    fn decide(&self, key: &Key, extra: Extra<'_>) -> Option<Decision>;
+}
+
+/// Waits until the caches are filled, then works on the queue whenever this instance leads.
+pub fn run<R: Reconciler>(
+    context: &Context,
+    reconciler: R,
+    executor: Executor,
+    queue: Arc<WorkQueue<Key>>,
+    workers: usize,
+    synced: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    let worker = Arc::new(Worker {
+        reconciler,
+        executor,
+        queue,
+        clock: context.clock.clone(),
+        failures: Mutex::new(HashMap::new()),
+    });
+    while_leading(context, synced, move || {
+        let worker = worker.clone();
+        async move {
+            futures::future::join_all((0..workers.max(1)).map(|_| worker.work())).await;
+        }
+    })
+}
+
+/// Runs `work` from when the caches are filled, while this instance leads; dropped when it no longer does.
+pub fn while_leading<Fut>(
+    context: &Context,
+    synced: impl Future<Output = ()> + Send + 'static,
+    mut work: impl FnMut() -> Fut + Send + 'static,
+) -> JoinHandle<()>
+where
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let (mut leadership, shutdown) = (context.leadership.clone(), context.shutdown.clone());
+    tokio::spawn(async move {
+        let running = async {
+            synced.await;
+            loop {
+                leadership.gained().await;
+                let mut watched = leadership.clone();
+                tokio::select! {
+                    () = work() => return,
+                    () = watched.lost() => {}
+                }
+            }
+        };
+        shutdown.or(running).await;
+    })
+}
+
+struct Worker<R> {
+    reconciler: R,
+    executor: Executor,
+    queue: Arc<WorkQueue<Key>>,
+    clock: Arc<dyn Clock>,
+    failures: Mutex<HashMap<Key, Failure>>,
+}
+
+/// Gives a key back to its queue, also when the work on it is dropped half-way.
+struct Taken<'a> {
+    queue: &'a WorkQueue<Key>,
+    key: Key,
+    finished: bool,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.queue.add(self.key.clone());
+        }
+        self.queue.done(&self.key);
+    }
+}
+
+impl<R: Reconciler> Worker<R> {
+    async fn work(&self) {
+        while let Some(key) = self.queue.next().await {
+            let mut taken = Taken { queue: &self.queue, key: key.clone(), finished: false };
+            match self.one(&key).await {
+                Ok(again_in) => {
+                    self.failures.lock().remove(&key);
+                    self.queue.forget(&key);
+                    if let Some(delay) = again_in {
+                        self.queue.add_after(key, delay);
+                    }
+                }
+                Err(failed) => {
+                    failed.log(R::NAME, &key);
+                    if let Failed::Write(error) = failed {
+                        self.failures.lock().insert(key.clone(), error.failure);
+                    }
+                    self.queue.add_rate_limited(key);
+                }
+            }
+            taken.finished = true;
+        }
+    }
+
+    async fn one(&self, key: &Key) -> Result<Option<Duration>, Failed> {
+        let failure = self.failures.lock().get(key).cloned();
+        let extra = Extra { live: None, failure: failure.as_ref(), now: self.clock.now() };
+        let plan = match self.reconciler.decide(key, extra) {
+            None => return Ok(None),
+            Some(Decision::Do(plan)) => plan,
+            Some(Decision::Need(target)) => {
+                let api = self.executor.api();
+                let object: Option<Bare> =
+                    api.get_metadata(&target.resource, &target.namespace, &target.name).await.map_err(Failed::Read)?;
+                let live = Live {
+                    deleting: object.as_ref().is_some_and(|object| object.metadata.deleting()),
+                    uid: object.map(|object| object.metadata.uid.into_string()),
+                };
+                match self.reconciler.decide(key, Extra { live: Some(&live), ..extra }) {
+                    Some(Decision::Do(plan)) => plan,
+                    // One read is all that a brain may ask for.
+                    Some(Decision::Need(_)) | None => Plan::default(),
+                }
+            }
+        };
+        self.executor.run(&plan).await.map_err(Failed::Write)?;
+        Ok(plan.again_in)
+    }
+}
+
+enum Failed {
+    Read(client::Error),
+    Write(WriteError),
+}
+
+impl Failed {
+    fn log(&self, controller: &str, key: &Key) {
+        let (stale, error): (bool, &(dyn std::error::Error + 'static)) = match self {
+            Self::Read(error) => (false, error),
+            Self::Write(error) => (error.is_stale(), error),
+        };
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        if stale {
+            tracing::debug!(controller, %key, "decided on what has changed since: {text}");
+        } else {
+            tracing::warn!(controller, %key, "{text}");
+        }
+    }
+}
+
+/// Every change of an object wants its key looked at.
+pub fn enqueue<K: Object>(store: &Store<K>, queue: &Arc<WorkQueue<Key>>) {
+    let queue = queue.clone();
+    store.on_event(move |event| queue.add(Key::of(&**event.object())));
+}
+
+/// Shorthand for the store of a kind, known to the executor so that it waits for its own writes.
+pub fn observed<K: Watched>(context: &Context, executor: &Executor) -> Store<K> {
+    let store = context.informers.store::<K>();
+    executor.observe(&K::RESOURCE, &store);
+    store
+}

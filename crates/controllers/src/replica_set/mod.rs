@@ -1,0 +1,57 @@
+//! ReplicaSet: keeps as many pods as are wanted.
+//!
+//! Decides which pods belong to the set, how many to make or which to delete, and the set's status. What a pod does once
+//! it exists is the scheduler's and the kubelet's business.
+
+mod plan;
+mod rank;
+mod status;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use api_types::{
+    k8s_openapi::api::apps::v1::ReplicaSet,
+    plan::Failure,
+};
+use jiff::Timestamp;
+
+use crate::view::Pod;
+
+pub use plan::reconcile;
+
+/// Pods made or deleted in one plan, as upstream's burst.
+pub const BURST: usize = 500;
+
+/// All that a decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed<'a> {
+    pub set: &'a ReplicaSet,
+    /// Pods of the namespace whose controller is the set, and those without a controller.
+    pub pods: &'a [Arc<Pod>],
+    /// Active pods of all sets that share this one's owner, for spreading deletions over nodes.
+    pub related: &'a [Arc<Pod>],
+    /// The set as the API has it now; asked for before adopting.
+    pub live: Option<&'a Live>,
+    /// The write at which the last plan stopped.
+    pub failure: Option<&'a Failure>,
+    pub now: Timestamp,
+}
+
+/// Answer of a live read of the owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// None when it is gone.
+    pub uid: Option<String>,
+    pub deleting: bool,
+}
+
+/// Whether it is still the same, and may adopt.
+impl Live {
+    pub fn may_adopt(&self, uid: &str) -> bool {
+        self.uid.as_deref() == Some(uid) && !self.deleting
+    }
+}
+

@@ -1,0 +1,63 @@
+//! Which pods go first when there are too many; upstream's `ActivePodsWithRanks`.
+
+use std::{cmp::Ordering, collections::HashMap, sync::Arc};
+
+use jiff::Timestamp;
+
+use crate::view::Pod;
+
+/// The pods in the order in which to delete them. `crowd` is the number of related pods on each node.
+pub(super) fn first_to_go<'a>(
+    mut pods: Vec<&'a Arc<Pod>>,
+    crowd: &HashMap<&str, usize>,
+    now: Timestamp,
+) -> Vec<&'a Arc<Pod>> {
+    pods.sort_by(|a, b| compare(a, b, crowd, now));
+    pods
+}
+
+/// Less goes first.
+fn compare(a: &Pod, b: &Pod, crowd: &HashMap<&str, usize>, now: Timestamp) -> Ordering {
+    let assigned = |pod: &Pod| !pod.spec.node_name.is_empty();
+    let neighbours = |pod: &Pod| crowd.get(&*pod.spec.node_name).copied().unwrap_or_default();
+    assigned(a)
+        .cmp(&assigned(b))
+        .then_with(|| phase(a).cmp(&phase(b)))
+        .then_with(|| a.ready().cmp(&b.ready()))
+        .then_with(|| cost(a).cmp(&cost(b)))
+        // From the fullest node.
+        .then_with(|| neighbours(b).cmp(&neighbours(a)))
+        // Ready for a shorter time, in coarse steps.
+        .then_with(|| newer_first(a.ready_since(), b.ready_since(), now))
+        .then_with(|| restarts(b).cmp(&restarts(a)))
+        .then_with(|| newer_first(a.created(), b.created(), now))
+        .then_with(|| a.metadata.uid.cmp(&b.metadata.uid))
+}
+
+fn phase(pod: &Pod) -> u8 {
+    match &*pod.status.phase {
+        "Running" => 2,
+        "Unknown" => 1,
+        _ => 0,
+    }
+}
+
+/// Of the annotation `controller.kubernetes.io/pod-deletion-cost`.
+fn cost(pod: &Pod) -> i32 {
+    pod.metadata.annotations.deletion_cost.as_deref().and_then(|cost| cost.parse().ok()).unwrap_or_default()
+}
+
+fn restarts(pod: &Pod) -> i32 {
+    pod.status.container_statuses.iter().map(|status| status.restart_count).max().unwrap_or_default()
+}
+
+/// Ages are compared by their magnitude (powers of two), so that a slightly newer pod is no better a victim.
+fn newer_first(a: Option<Timestamp>, b: Option<Timestamp>, now: Timestamp) -> Ordering {
+    let magnitude = |at: Option<Timestamp>| {
+        at.map_or(0, |at| {
+            let seconds = now.duration_since(at).as_secs().max(0).unsigned_abs();
+            u64::BITS - seconds.leading_zeros()
+        })
+    };
+    magnitude(a).cmp(&magnitude(b))
+}
