@@ -1,0 +1,42 @@
+//! The clients that people have: every kubectl on this machine, and Python with the `kubernetes` package.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use crate::{built, shell::Shell};
+
+/// Every kubectl: the one on the PATH, and those that lie beside it as `kubectl.1.27`, ….
+pub fn kubectls() -> Vec<(String, PathBuf)> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let Some(main) = std::env::split_paths(&path).map(|d| d.join("kubectl")).find(|p| p.exists()) else {
+        return vec![];
+    };
+    let real = fs::canonicalize(&main).unwrap_or(main.clone());
+    let beside = real.parent().and_then(|d| fs::read_dir(d).ok()).into_iter().flatten().flatten();
+    let mut found: Vec<(String, PathBuf)> = beside
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let version = name.strip_prefix("kubectl.")?;
+            version.starts_with("1.").then(|| (version.to_owned(), entry.path()))
+        })
+        .collect();
+    found.sort();
+    if found.is_empty() {
+        found.push(("kubectl".into(), main));
+    }
+    found
+}
+
+/// A Python with the `kubernetes` package, installed from PyPI into the build folder on first use.
+///
+/// # Errors
+/// When Python is missing or the package cannot be had.
+pub fn python() -> anyhow::Result<PathBuf> {
+    let venv = built::root().join("target/e2e-python");
+    let python = venv.join("bin/python");
+    let shell = Shell::default().with("VENV", &venv);
+    if shell.run("\"$VENV/bin/python\" -c 'import kubernetes'", Duration::from_secs(60))?.code != 0 {
+        let install = "python3 -m venv \"$VENV\" && \"$VENV/bin/pip\" install --quiet kubernetes";
+        shell.ok_within(install, Duration::from_secs(300))?;
+    }
+    Ok(python)
+}

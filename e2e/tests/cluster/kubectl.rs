@@ -1,0 +1,107 @@
+//! A table of what people do with kubectl, run with every kubectl on this machine.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use e2e::{clients, scenario::Scenario};
+
+use crate::Cluster;
+
+/// A row: what it shows, the line typed, the exit code, and what standard output or error must hold.
+struct Row(&'static str, &'static str, i32, &'static str);
+
+/// Each row starts from what the rows before it left in namespace `table`.
+const TABLE: &[Row] = &[
+    Row("create namespace", "$K create namespace table", 0, "namespace/table created"),
+    Row("apply", "$K -n table apply -f deploy/demo/hello.yaml", 0, "deployment.apps/hello created"),
+    Row("apply again changes nothing", "$K -n table apply -f deploy/demo/hello.yaml", 0, "deployment.apps/hello unchanged"),
+    Row("diff-free", "$K -n table apply -f deploy/demo/hello.yaml --dry-run=server", 0, "deployment.apps/hello unchanged"),
+    Row("rollout status", "$K -n table rollout status deployment/hello --timeout=60s", 0, "successfully rolled out"),
+    Row("get", "$K -n table get deployments", 0, "hello   3/3     3            3"),
+    Row("get wide", "$K -n table get deployment hello -o wide", 0, "kogge/hello:latest"),
+    Row("get yaml", "$K -n table get deployment hello -o yaml", 0, "kind: Deployment"),
+    Row("get by selector", "$K -n table get pods -l app=hello -o name", 0, "pod/hello-"),
+    Row("get all", "$K -n table get all", 0, "service/hello"),
+    Row("get -w", "timeout 2 $K -n table get pods -w; true", 0, "Running"),
+    Row("get what is not there", "$K -n table get pod nothing", 1, "Error from server (NotFound): pods \"nothing\" not found"),
+    Row("get an unknown kind", "$K get foos", 1, "the server doesn't have a resource type \"foos\""),
+    Row("describe deployment", "$K -n table describe deployment hello", 0, "3 desired | 3 updated | 3 total | 3 available"),
+    Row("describe pod", "$K -n table describe pod -l app=hello", 0, "Successfully assigned table/hello-"),
+    Row("describe node", "$K describe node", 0, "Allocated resources"),
+    Row("describe service", "$K -n table describe service hello", 0, "Endpoints:"),
+    Row("create configmap", "$K -n table create configmap c --from-literal=a=b", 0, "configmap/c created"),
+    Row("create twice", "$K -n table create configmap c --from-literal=a=b", 1, "already exists"),
+    Row("apply a change", "printf 'apiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: m}\\ndata: {a: \"1\", b: \"2\"}\\n' | $K -n table apply -f -", 0, "configmap/m created"),
+    Row("apply a removed field", "printf 'apiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: m}\\ndata: {a: \"3\"}\\n' | $K -n table apply -f - && $K -n table get cm m -o jsonpath='{.data}'", 0, "{\"a\":\"3\"}"),
+    Row("unknown fields are refused", "printf 'apiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: n}\\ndatta: {a: \"3\"}\\n' | $K -n table apply -f -", 1, "datta"),
+    Row("invalid objects are refused", "printf 'apiVersion: v1\\nkind: Pod\\nmetadata: {name: N_}\\nspec: {containers: [{name: a, image: b}]}\\n' | $K -n table create -f -", 1, "metadata.name: Invalid value"),
+    Row("explain", "$K explain pod.spec.containers.livenessProbe", 0, "Periodic probe of container liveness"),
+    Row("explain --recursive", "$K explain deployment.spec --recursive", 0, "progressDeadlineSeconds"),
+    Row("logs", "$K -n table logs deployment/hello", 0, "listens on port 8080"),
+    Row("logs -f", "timeout 2 $K -n table logs -f deployment/hello --tail=1; true", 0, "listens"),
+    Row("exec", "$K -n table run box --image=busybox --image-pull-policy=IfNotPresent --restart=Never -- sleep 600 && $K -n table wait pod/box --for=condition=Ready --timeout=30s && $K -n table exec box -- echo inside", 0, "inside"),
+    Row("exec passes the exit code", "$K -n table exec box -- sh -c 'exit 7'", 7, "command terminated with exit code 7"),
+    Row("exec with stdin", "echo through | $K -n table exec -i box -- head -n1", 0, "through"),
+    Row("exec with a terminal", "script -qec \"$K -n table exec -it box -- sh -c 'test -t 0 && echo terminal'\" /dev/null", 0, "terminal"),
+    Row("cp", "echo copied > /tmp/kogge-cp.$$ && $K -n table cp /tmp/kogge-cp.$$ box:/tmp/copy && rm /tmp/kogge-cp.$$ && $K -n table exec box -- cat /tmp/copy", 0, "copied"),
+    Row("attach", "timeout 1 $K -n table attach box; true", 0, ""),
+    Row("port-forward", "$K -n table port-forward deployment/hello 18080:8080 >/dev/null & p=$!; for i in 1 2 3 4 5 6 7 8 9 10; do curl -sf --max-time 2 http://127.0.0.1:18080/ && break; sleep 0.3; done; kill $p", 0, "hello-"),
+    Row("scale", "$K -n table scale deployment hello --replicas=2", 0, "deployment.apps/hello scaled"),
+    Row("set image and rollout", "$K -n table set image deployment/hello hello=kogge/hello:v2 && $K -n table rollout status deployment/hello --timeout=60s", 0, "successfully rolled out"),
+    Row("rollout history", "$K -n table rollout history deployment/hello", 0, "REVISION"),
+    Row("rollout undo", "$K -n table rollout undo deployment/hello && $K -n table rollout status deployment/hello --timeout=60s && $K -n table get deployment hello -o jsonpath='{..image}'", 0, "kogge/hello:latest"),
+    Row("rollout restart", "$K -n table rollout restart deployment/hello && $K -n table rollout status deployment/hello --timeout=60s", 0, "restarted"),
+    Row("label", "$K -n table label configmap c x=y && $K -n table get cm -l x=y -o name", 0, "configmap/c"),
+    Row("label needs --overwrite", "$K -n table label configmap c x=z", 1, "already has a value"),
+    Row("annotate", "$K -n table annotate configmap c note=here", 0, "configmap/c annotated"),
+    Row("patch strategic", "$K -n table patch deployment hello -p '{\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"hello\",\"env\":[{\"name\":\"E\",\"value\":\"1\"}]}]}}}}' && $K -n table get deployment hello -o jsonpath='{.spec.template.spec.containers[0].env[*].name}'", 0, "E POD_NAME"),
+    Row("patch merge", "$K -n table patch configmap c --type=merge -p '{\"data\":{\"a\":null,\"d\":\"e\"}}' && $K -n table get cm c -o jsonpath='{.data}'", 0, "{\"d\":\"e\"}"),
+    Row("patch json", "$K -n table patch configmap c --type=json -p '[{\"op\":\"add\",\"path\":\"/data/f\",\"value\":\"g\"}]' && $K -n table get cm c -o jsonpath='{.data.f}'", 0, "g"),
+    Row("expose", "$K -n table expose deployment hello --name=other --port=81 --target-port=8080", 0, "service/other exposed"),
+    Row("replace", "$K -n table get cm c -o yaml | sed 's/d: e/d: replaced/' | $K -n table replace -f -", 0, "configmap/c replaced"),
+    Row("api-resources", "$K api-resources --api-group=apps", 0, "deployments"),
+    Row("api-versions", "$K api-versions", 0, "apps/v1"),
+    Row("version", "$K version", 0, "Server Version: v1.36"),
+    Row("cluster-info", "$K cluster-info", 0, "Kubernetes control plane"),
+    Row("auth can-i yes", "$K auth can-i create pods", 0, "yes"),
+    Row("auth can-i no", "$K auth can-i create pods --as=nobody", 1, "no"),
+    Row("auth whoami", "$K auth whoami", 0, "system:masters"),
+    Row("raw", "$K get --raw /readyz", 0, "ok"),
+    Row("wait for a condition", "$K -n table wait deployment/hello --for=condition=Available --timeout=60s", 0, "condition met"),
+    Row("wait for jsonpath", "$K -n table wait pod/box --for=jsonpath='{.status.phase}'=Running --timeout=10s", 0, "condition met"),
+    Row("delete --cascade=orphan", "$K -n table delete deployment hello --cascade=orphan && $K -n table get rs -l app=hello -o name", 0, "replicaset.apps/hello-"),
+    Row("delete --cascade=foreground", "$K -n table delete rs -l app=hello --cascade=foreground --timeout=90s && $K -n table get pods -l app=hello -o name --ignore-not-found | wc -l", 0, "0"),
+    Row("delete a pod now", "$K -n table delete pod box --now", 0, "pod \"box\" deleted"),
+    Row("delete what is not there", "$K -n table delete pod nothing --ignore-not-found", 0, ""),
+    Row("delete namespace", "$K delete namespace table --timeout=90s", 0, "namespace \"table\" deleted"),
+];
+
+pub fn scenarios() -> Vec<Scenario<Cluster>> {
+    let mut all = vec![];
+    for (version, path) in clients::kubectls() {
+        all.push(Scenario::new(format!("kubectl::{version}"), move |c: &Cluster| {
+            let shell = c.shell.clone().with("K", &path);
+            let mut failed = vec![];
+            for Row(what, line, code, holds) in TABLE {
+                // Versions before 1.28 have no `auth whoami` outside alpha.
+                if *what == "auth whoami" && version.as_str() < "1.28" {
+                    continue;
+                }
+                let verdict = match shell.run(line, Duration::from_secs(150)) {
+                    Ok(output) if output.code == *code && (output.stdout + &output.stderr).contains(holds) => continue,
+                    Ok(output) => format!("exit code {}\n{}{}", output.code, output.stdout, output.stderr),
+                    Err(error) => format!("{error:#}"),
+                };
+                failed.push(format!("row {what:?}: {line}\n{verdict}"));
+            }
+            shell.run("$K delete namespace table --ignore-not-found --wait --timeout=60s", Duration::from_secs(90))?;
+            ensure!(failed.is_empty(), "{}", failed.join("\n"));
+            println!("  {} rows", TABLE.len());
+            Ok(())
+        }));
+    }
+    if all.is_empty() {
+        println!("no kubectl on the PATH: its table is not run");
+    }
+    all
+}
