@@ -112,7 +112,11 @@ pub fn mutate(request: &AdmissionRequest, object: &mut Value, world: &dyn World)
     plugins().iter().try_for_each(|plugin| plugin.mutate(request, object, world))
 }
 
+/// A delete or connect has nothing to fill in: this alone refuses what either phase would.
 pub fn validate(request: &AdmissionRequest, object: &Value, world: &dyn World) -> Result<(), Status> {
+    if matches!(request.operation, Operation::Delete | Operation::Connect) {
+        mutate(request, &mut Value::Null, world)?;
+    }
     plugins().iter().try_for_each(|plugin| plugin.validate(request, object, world))
 }
 

@@ -5,12 +5,24 @@
 
 use super::rules::Rule;
 
-/// The smallest parts of `wanted` that no rule of `owned` covers, as rules of one verb each. Empty when all is covered.
+/// The parts of `wanted` that no rule of `owned` covers, verbs on the same thing taken together. Empty when all is covered.
 pub fn not_covered(owned: &[Rule], wanted: &[Rule]) -> Vec<Rule> {
-    wanted.iter().flat_map(parts).filter(|part| !owned.iter().any(|rule| covers(rule, part))).collect()
+    let mut missing: Vec<Rule> = Vec::new();
+    for mut part in wanted.iter().flat_map(parts).filter(|part| !owned.iter().any(|rule| covers(rule, part))) {
+        match missing.iter_mut().find(|rule| is_about_the_same(rule, &part)) {
+            Some(rule) => rule.verbs.append(&mut part.verbs),
+            None => missing.push(part),
+        }
+    }
+    missing
 }
 
-/// The rule as upstream prints it in a refusal.
+fn is_about_the_same(a: &Rule, b: &Rule) -> bool {
+    (&a.api_groups, &a.resources, &a.resource_names, &a.non_resource_urls)
+        == (&b.api_groups, &b.resources, &b.resource_names, &b.non_resource_urls)
+}
+
+/// The rule as upstream prints it in a refusal: lists as Go shows them.
 pub fn describe(rule: &Rule) -> String {
     let fields = [
         ("APIGroups", &rule.api_groups),
@@ -19,7 +31,9 @@ pub fn describe(rule: &Rule) -> String {
         ("NonResourceURLs", &rule.non_resource_urls),
         ("Verbs", &rule.verbs),
     ];
-    let shown: Vec<_> = fields.iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| format!("{name}:{list:?}")).collect();
+    let quoted = |list: &[String]| list.iter().map(|one| format!("{one:?}")).collect::<Vec<_>>().join(" ");
+    let given = fields.iter().filter(|(_, list)| !list.is_empty());
+    let shown: Vec<_> = given.map(|(name, list)| format!("{name}:[{}]", quoted(list))).collect();
     format!("{{{}}}", shown.join(", "))
 }
 
@@ -88,9 +102,8 @@ mod tests {
             &owned,
             &[rule(&["get", "watch"], &["pods", "pods/log"], &[])],
             &[
-                r#"{APIGroups:[""], Resources:["pods/log"], Verbs:["get"]}"#,
+                r#"{APIGroups:[""], Resources:["pods/log"], Verbs:["get" "watch"]}"#,
                 r#"{APIGroups:[""], Resources:["pods"], Verbs:["watch"]}"#,
-                r#"{APIGroups:[""], Resources:["pods/log"], Verbs:["watch"]}"#,
             ],
         );
     }

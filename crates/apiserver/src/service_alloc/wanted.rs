@@ -130,7 +130,7 @@ pub fn drop_unneeded(new: &mut Value, old: &Value) {
         }
     }
     let Some(spec) = spec.as_object_mut() else { return };
-    let mut drop = |spec: &mut Map<String, Value>, field: &str| spec.shift_remove(field);
+    let drop = |spec: &mut Map<String, Value>, field: &str| spec.shift_remove(field);
     if address_gone {
         for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
             drop(spec, field);

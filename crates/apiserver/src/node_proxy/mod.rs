@@ -1,0 +1,152 @@
+//! Requests that leave the API server: logs, exec, attach and port-forward go to the kubelet of the pod's node, `proxy`
+//! subresources to a node, pod or Service.
+//!
+//! Upgraded connections are passed through as bytes, whatever is spoken on them; nothing is parsed or buffered. So what the
+//! kubelet's runtime does not speak is refused here, and clients fall back to what it does (see [`upgrade`]).
+
+mod container;
+mod forward;
+mod kubelet;
+mod target;
+mod upgrade;
+
+use std::sync::Arc;
+
+use api_types::{GroupResource, Status};
+use component::serve::Body;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use serde_json::Value;
+use store::Freshness;
+
+use crate::{
+    answer::{self, Answer},
+    core::Core,
+    query::Query,
+    request::{RequestInfo, User},
+};
+
+use kubelet::Kubelets;
+
+pub struct NodeProxy {
+    core: Arc<Core>,
+    kubelets: Kubelets,
+}
+
+impl NodeProxy {
+    pub fn new(core: Arc<Core>) -> Self {
+        let kubelets = Kubelets::new(Arc::clone(&core));
+        Self { core, kubelets }
+    }
+
+    /// Answers a request for one of the streaming subresources; the user has been authorized for it.
+    pub async fn serve(&self, request: Request<Incoming>, user: &User, info: RequestInfo<'_>) -> Result<Answer, Status> {
+        tracing::debug!(user = user.name, path = info.path, "passed on");
+        match (info.resource, info.subresource) {
+            ("pods", "log") => self.log(request, info).await,
+            ("pods", "exec" | "attach" | "portforward") => self.stream(request, info).await,
+            (_, "proxy") => self.proxy(request, info).await,
+            _ => Err(Status::path_not_found()),
+        }
+    }
+
+    async fn log(&self, request: Request<Incoming>, info: RequestInfo<'_>) -> Result<Answer, Status> {
+        only(info, &["get"])?;
+        let pod = self.pod(info).await?;
+        let query = request.uri().query().unwrap_or_default();
+        let asked = Query::parse(query);
+        let container = container::choose(&pod, asked.get("container"))?;
+        let Some(node) = node_of(&pod) else {
+            // Not scheduled yet: there is nothing to show, which is no error.
+            return Ok(answer::with_body(StatusCode::OK, Body::Empty, "text/plain"));
+        };
+        let kept = ["follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream"];
+        let query = upgrade::rewritten(query, |name| kept.contains(&name).then(|| name.to_owned()));
+        let path = format!("/containerLogs/{}/{}/{container}{query}", info.namespace, info.name);
+        let connection = self.kubelets.connect(node).await?;
+        let response = connection.send(forward::outgoing(request, &path)).await?;
+        if response.status().is_success() { Ok(forward::streamed(response)) } else { Err(forward::refused(response).await) }
+    }
+
+    async fn stream(&self, mut request: Request<Incoming>, info: RequestInfo<'_>) -> Result<Answer, Status> {
+        only(info, &["get", "create"])?;
+        if !upgrade::is_wanted(request.headers()) {
+            return Err(Status::bad_request("Upgrade request required"));
+        }
+        upgrade::narrow_protocols(request.headers_mut())?;
+        let pod = self.pod(info).await?;
+        let node = node_of(&pod).ok_or_else(|| Status::bad_request(format!("pod {} does not have a host assigned", info.name)))?;
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let (namespace, name) = (info.namespace, info.name);
+        let path = if info.subresource == "portforward" {
+            let query = upgrade::rewritten(&query, |name| matches!(name, "port" | "ports").then(|| name.to_owned()));
+            format!("/portForward/{namespace}/{name}{query}")
+        } else {
+            let container = container::choose(&pod, Query::parse(&query).get("container"))?;
+            let query = upgrade::rewritten(&query, upgrade::kubelet_parameter);
+            format!("/{}/{namespace}/{name}/{container}{query}", info.subresource)
+        };
+        let connection = self.kubelets.connect(node).await?;
+        connection.upgrade(request, &path).await
+    }
+
+    async fn proxy(&self, request: Request<Incoming>, info: RequestInfo<'_>) -> Result<Answer, Status> {
+        let uri = request.uri().clone();
+        // Relative links of what answers only work below its root.
+        if info.rest.is_empty() && !uri.path().ends_with('/') && matches!(info.verb, "get") {
+            return Ok(moved(&uri));
+        }
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let path = format!("/{}{query}", info.rest);
+        let connection = match info.resource {
+            "nodes" => {
+                let target = target::Named::parse(info.name);
+                self.kubelets.connect(target.name).await?
+            }
+            "pods" => target::pod(&self.core, info).await?,
+            "services" => target::service(&self.core, info).await?,
+            _ => return Err(Status::path_not_found()),
+        };
+        if upgrade::is_wanted(request.headers()) {
+            return connection.upgrade(request, &path).await;
+        }
+        let response = connection.send(forward::outgoing(request, &path)).await?;
+        Ok(forward::streamed(response))
+    }
+
+    async fn pod(&self, info: RequestInfo<'_>) -> Result<Value, Status> {
+        find(&self.core, "pods", info.namespace, info.name).await
+    }
+}
+
+/// The object in the core group at its newest, or 404.
+async fn find(core: &Core, resource: &'static str, namespace: &str, name: &str) -> Result<Value, Status> {
+    let missing = || Status::not_found(&GroupResource::new("", resource), name);
+    let id = core.resource("", resource).ok_or_else(missing)?;
+    let found = core.store.get(id, namespace, name, Freshness::Latest).await.map_err(answer::store_error)?;
+    found.map(|object| object.value()).ok_or_else(missing)
+}
+
+fn node_of(pod: &Value) -> Option<&str> {
+    pod["spec"]["nodeName"].as_str().filter(|name| !name.is_empty())
+}
+
+fn only(info: RequestInfo, verbs: &[&str]) -> Result<(), Status> {
+    if verbs.contains(&info.verb) {
+        return Ok(());
+    }
+    Err(Status::method_not_supported(&info.group_resource(), info.verb))
+}
+
+fn moved(uri: &http::Uri) -> Response<Body> {
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    if let Ok(location) = HeaderValue::from_str(&format!("{}/{query}", uri.path())) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests;

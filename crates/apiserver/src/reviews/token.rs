@@ -1,0 +1,29 @@
+//! TokenReview: whose token is this, and is it good for those who ask?
+
+use api_rules::authz::SYSTEM_AUTHENTICATED;
+use api_types::Status;
+use serde_json::{Value, json};
+
+use super::user_info;
+use crate::tokens::Tokens;
+
+pub async fn review(tokens: &Tokens, spec: &Value) -> Result<Value, Status> {
+    let token = spec["token"].as_str().unwrap_or_default();
+    if token.is_empty() {
+        return Err(Status::bad_request("token is required for TokenReview in authentication"));
+    }
+    let wanted: Vec<String> =
+        spec["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let audiences = if wanted.is_empty() { tokens.audiences() } else { &wanted };
+    if !tokens.is_ours(token) {
+        return Ok(json!({"user": {}, "error": "invalid bearer token"}));
+    }
+    Ok(match tokens.authenticate(token, audiences).await {
+        Ok(holder) => {
+            let mut user = holder.user;
+            user.groups.push(SYSTEM_AUTHENTICATED.to_owned());
+            json!({"authenticated": true, "user": user_info(&user), "audiences": holder.audiences})
+        }
+        Err(why) => json!({"user": {}, "error": format!("[invalid bearer token, {why}]")}),
+    })
+}
