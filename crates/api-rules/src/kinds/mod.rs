@@ -1,12 +1,18 @@
 //! The list of kinds that are served. There is no other.
 
+mod binding;
+mod certificate_signing_request;
 mod cluster_role;
 mod cluster_role_binding;
 mod config_map;
 mod deployment;
 mod endpoint_slice;
 pub mod endpoints;
+mod event;
+mod eviction;
+mod ip_address;
 mod lease;
+mod local_subject_access_review;
 mod namespace;
 mod node;
 pub mod pod;
@@ -15,9 +21,16 @@ mod rbac;
 mod replica_set;
 mod role;
 mod role_binding;
+mod scale;
 mod secret;
+mod self_subject_access_review;
+mod self_subject_review;
+mod self_subject_rules_review;
 mod service;
 mod service_account;
+mod subject_access_review;
+mod token_request;
+mod token_review;
 mod workload;
 
 use api_types::{
@@ -35,8 +48,10 @@ use crate::{
 /// Every kind, in the order of discovery: the core group first, then the groups as upstream ranks them.
 pub fn all() -> &'static [&'static dyn Kind] {
     static ALL: &[&dyn Kind] = &[
+        &Typed::<binding::Binding>::NEW,
         &Typed::<config_map::ConfigMap>::NEW,
         &Typed::<endpoints::Endpoints>::NEW,
+        &Typed::<event::core::Event>::NEW,
         &Typed::<namespace::Namespace>::NEW,
         &Typed::<node::Node>::NEW,
         &Typed::<pod::Pod>::NEW,
@@ -45,6 +60,18 @@ pub fn all() -> &'static [&'static dyn Kind] {
         &Typed::<service::Service>::NEW,
         &Typed::<deployment::Deployment>::NEW,
         &Typed::<replica_set::ReplicaSet>::NEW,
+        &Typed::<event::events::Event>::NEW,
+        &Typed::<token_request::TokenRequest>::NEW,
+        &Typed::<token_review::TokenReview>::NEW,
+        &Typed::<self_subject_review::SelfSubjectReview>::NEW,
+        &Typed::<local_subject_access_review::LocalSubjectAccessReview>::NEW,
+        &Typed::<self_subject_access_review::SelfSubjectAccessReview>::NEW,
+        &Typed::<self_subject_rules_review::SelfSubjectRulesReview>::NEW,
+        &Typed::<subject_access_review::SubjectAccessReview>::NEW,
+        &Typed::<scale::Scale>::NEW,
+        &Typed::<certificate_signing_request::CertificateSigningRequest>::NEW,
+        &Typed::<ip_address::IPAddress>::NEW,
+        &Typed::<eviction::Eviction>::NEW,
         &Typed::<cluster_role_binding::ClusterRoleBinding>::NEW,
         &Typed::<cluster_role::ClusterRole>::NEW,
         &Typed::<role_binding::RoleBinding>::NEW,
