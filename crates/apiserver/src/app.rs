@@ -35,9 +35,39 @@ pub struct App {
 }
 
 impl App {
+    /// Starts the parts that follow the store; they end with `shutdown`.
+    ///
+    /// # Errors
+    /// When a key or a range of the configuration cannot be used.
+    pub fn assemble(core: Arc<Core>, checks: Arc<Checks>, shutdown: Shutdown) -> anyhow::Result<Arc<Self>> {
+        let tokens = Arc::new(Tokens::new(core.clone())?);
+        let authorizer = Authorizer::start(&core, &shutdown);
+        let services = Arc::new(ServiceAllocator::new(core.clone())?);
+        Ok(Arc::new(Self {
+            authenticator: Authenticator::new(tokens.clone()),
+            admission: Chain::new(core.clone(), authorizer.clone()),
+            reviews: Reviews::new(tokens.clone(), authorizer.clone()),
+            discovery: Discovery::new(&server_address(&core)),
+            openapi: OpenApi::new(),
+            node_proxy: NodeProxy::new(core.clone()),
+            authorizer,
+            services,
+            tokens,
+            core,
+            checks,
+            shutdown,
+        }))
+    }
+
     /// Who claims something in the transactions of a kind.
     pub fn claimant(&self, served: &Served) -> Option<&dyn Claimant> {
         let resource = &served.group_resource;
         (resource.group.is_empty() && resource.resource == "services").then_some(&*self.services as &dyn Claimant)
     }
+}
+
+/// Where clients reach this server, as discovery tells them.
+fn server_address(core: &Core) -> String {
+    let address = core.config.advertise_address.unwrap_or(core.config.bind_address);
+    std::net::SocketAddr::new(address, core.config.secure_port).to_string()
 }

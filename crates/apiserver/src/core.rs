@@ -16,7 +16,8 @@ pub struct Core {
     pub clock: Arc<dyn Clock>,
     pub random: Arc<Random>,
     pub store: Arc<Store>,
-    served: HashMap<(&'static str, &'static str, &'static str), Arc<Served>>,
+    /// By plural name.
+    served: HashMap<&'static str, Vec<Arc<Served>>>,
     resources: HashMap<(&'static str, &'static str), ResourceId>,
 }
 
@@ -45,7 +46,7 @@ impl Core {
             let prefix = kind.storage()?.prefix;
             stored.iter().position(|k| k.storage().is_some_and(|s| s.prefix == prefix)).map(ResourceId)
         };
-        let (mut served, mut resources) = (HashMap::new(), HashMap::new());
+        let (mut served, mut resources): (HashMap<_, Vec<_>>, _) = (HashMap::new(), HashMap::new());
         for kind in kinds::all().iter().copied().filter(|kind| !kind.names().plural.is_empty()) {
             let names = kind.names();
             let id = id_of(kind);
@@ -55,7 +56,7 @@ impl Core {
                 group_resource: names.group_resource(),
                 api_version: names.api_version(),
             };
-            served.insert((names.group, names.version, names.plural), Arc::new(entry));
+            served.entry(names.plural).or_default().push(Arc::new(entry));
             if let Some(id) = id {
                 resources.insert((names.group, names.plural), id);
             }
@@ -65,7 +66,11 @@ impl Core {
 
     /// What a path names.
     pub fn served(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Served>> {
-        self.served.get(&(group, version, resource))
+        let named = |served: &&Arc<Served>| {
+            let names = served.kind.names();
+            names.group == group && names.version == version
+        };
+        self.served.get(resource)?.iter().find(named)
     }
 
     /// The stored resource behind a group and plural name; `None` for what is not served or not stored.

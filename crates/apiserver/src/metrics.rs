@@ -47,7 +47,7 @@ static LONGRUNNING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
 
 const COMPONENT: &str = "apiserver";
 
-fn verb(info: RequestInfo) -> &str {
+fn verb(info: RequestInfo<'_>) -> &str {
     match info.verb {
         "get" => "GET",
         "list" => "LIST",

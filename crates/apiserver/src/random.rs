@@ -44,6 +44,11 @@ impl Random {
         least.mul_f64(1.0 + self.0.lock().random::<f64>())
     }
 
+    /// A generator of its own for one decision, seeded from this one.
+    pub fn generator(&self) -> impl Rng {
+        StdRng::from_rng(&mut *self.0.lock())
+    }
+
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         self.0.lock().fill_bytes(&mut bytes);

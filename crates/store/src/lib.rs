@@ -24,7 +24,7 @@ pub mod resource;
 pub mod store;
 mod watcher;
 
-pub use backend::{Backend, BackendError, Check, Outcome, Transaction, Write};
+pub use backend::{Backend, BackendError, Check, KeyValue, Outcome, Transaction, Write};
 pub use cache::Snapshot;
 pub use object::Object;
 pub use resource::{Field, Filter, Resource, ResourceId, Selects};

@@ -19,6 +19,7 @@ use crate::{
     request::{RequestInfo, User},
 };
 
+pub mod answered;
 pub mod create;
 pub mod delete;
 pub mod delete_collection;
@@ -165,10 +166,14 @@ pub async fn serve(call: &Call<'_>) -> Result<Answer, Status> {
     match (names.group, names.plural, call.info.subresource) {
         ("", "pods", "binding") | ("", "bindings", "") => return pod_binding::create(call).await,
         ("", "pods", "eviction") => return pod_eviction::create(call).await,
+        ("", "serviceaccounts", "token") => return answered::token(call).await,
         (_, _, "scale") if call.served.kind.scale_paths().is_some() => return scale::serve(call).await,
         _ => {}
     }
     check_verb(call)?;
+    if call.served.id.is_none() {
+        return answered::review(call).await;
+    }
     match call.info.verb {
         "get" => get::get(call).await,
         "list" => list::list(call).await,

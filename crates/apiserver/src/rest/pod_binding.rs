@@ -38,7 +38,8 @@ pub async fn create(call: &Call<'_>) -> Result<Answer, Status> {
     let pod = call.of_resource(pods, call.info.namespace, name);
     let make = |current: &Current| bound(&pod, current, &binding);
     update::write(&pod, ATTEMPTS, dry_run, make).await?;
-    let status = Status { code: 201, ..Status::success() };
+    let mut status = Status::success();
+    status.code = 201;
     Ok(answer::document(StatusCode::CREATED, Bytes::from(status.to_json()), form))
 }
 

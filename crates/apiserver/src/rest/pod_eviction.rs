@@ -29,6 +29,7 @@ pub async fn create(call: &Call<'_>) -> Result<Answer, Status> {
     options.read(eviction.get("deleteOptions").unwrap_or(&Value::Null))?;
     options.dry_run |= call.query.dry_run()?;
     delete::delete_object(&call.without_subresource(), &options).await?;
-    let status = Status { code: 201, ..Status::success() };
+    let mut status = Status::success();
+    status.code = 201;
     Ok(answer::document(StatusCode::CREATED, Bytes::from(status.to_json()), form))
 }

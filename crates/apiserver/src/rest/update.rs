@@ -55,7 +55,7 @@ pub async fn change(
     dry_run: bool,
     make: impl Fn(&Current) -> Result<Value, Status> + Send + Sync,
 ) -> Result<Bytes, Status> {
-    retry(call, attempts, async |seen| attempt(call, seen, dry_run, &make).await).await
+    retry(call, attempts, dry_run, By::Client, make).await
 }
 
 /// As [`change`], for what the server itself decides: `make`'s object is stored without defaults, admission and validation.
@@ -65,25 +65,32 @@ pub async fn write(
     dry_run: bool,
     make: impl Fn(&Current) -> Result<Value, Status> + Send + Sync,
 ) -> Result<Bytes, Status> {
-    retry(call, attempts, async |seen| {
-        let new = make(seen)?;
-        Ok(match call.store(call.info.name, Some(seen), new, Claims::default(), dry_run).await? {
-            Written::Stored(json) => Attempt::Done(json),
-            Written::Raced(newer) => Attempt::Raced(newer),
-        })
-    })
-    .await
+    retry(call, attempts, dry_run, By::Server, make).await
+}
+
+/// Who decides what an object becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Client,
+    Server,
 }
 
 async fn retry(
     call: &Call<'_>,
     attempts: usize,
-    attempt: impl AsyncFn(&Current) -> Result<Attempt, Status>,
+    dry_run: bool,
+    by: By,
+    make: impl Fn(&Current) -> Result<Value, Status> + Send + Sync,
 ) -> Result<Bytes, Status> {
     let mut current = call.start().await?;
     for _ in 0..attempts {
         let Some(seen) = current else { return Err(call.not_found()) };
-        match attempt(&seen).await {
+        let outcome = match make(&seen) {
+            Ok(new) if by == By::Client => attempt(call, &seen, new, dry_run).await,
+            Ok(new) => put(call, &seen, new, Claims::default(), dry_run).await,
+            Err(status) => Err(status),
+        };
+        match outcome {
             Ok(Attempt::Done(json)) => return Ok(json),
             Ok(Attempt::Raced(newer)) => current = newer,
             // What the cache led to is said only if the newest state leads there too.
@@ -108,15 +115,16 @@ enum Attempt {
     Raced(Option<Current>),
 }
 
-async fn attempt(
-    call: &Call<'_>,
-    current: &Current,
-    dry_run: bool,
-    make: &(impl Fn(&Current) -> Result<Value, Status> + Send + Sync),
-) -> Result<Attempt, Status> {
+async fn put(call: &Call<'_>, seen: &Current, new: Value, claims: Claims, dry_run: bool) -> Result<Attempt, Status> {
+    Ok(match call.store(call.info.name, Some(seen), new, claims, dry_run).await? {
+        Written::Stored(json) => Attempt::Done(json),
+        Written::Raced(newer) => Attempt::Raced(newer),
+    })
+}
+
+async fn attempt(call: &Call<'_>, current: &Current, mut new: Value, dry_run: bool) -> Result<Attempt, Status> {
     let kind = call.served.kind;
     let name = call.info.name;
-    let mut new = make(current)?;
     check_preconditions(call, &new, current)?;
     value::remove(&mut new, &["metadata", "managedFields"]);
     let admission = call.admission(Operation::Update, name, Some(&current.value), dry_run);
@@ -139,10 +147,7 @@ async fn attempt(
         return Ok(Attempt::Unchanged);
     }
     call.warn(kind.warnings(&new));
-    Ok(match call.store(name, Some(current), new, claims, dry_run).await? {
-        Written::Stored(json) => Attempt::Done(json),
-        Written::Raced(newer) => Attempt::Raced(newer),
-    })
+    put(call, current, new, claims, dry_run).await
 }
 
 fn check_preconditions(call: &Call<'_>, new: &Value, current: &Current) -> Result<(), Status> {

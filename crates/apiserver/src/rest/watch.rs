@@ -12,8 +12,7 @@ use component::{Shutdown, serve::Body};
 use futures::stream;
 use http::StatusCode;
 use serde_json::json;
-use store::{Event, Freshness, Watcher, object::framed, watcher::Step};
-use store::{StoreError, WatchFrom};
+use store::{Event, Freshness, Step, StoreError, WatchFrom, Watcher, object::framed};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Call, page};
