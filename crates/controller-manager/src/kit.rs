@@ -3,15 +3,23 @@
 //! A controller gathers what its brain needs to see ([`Reconciler::decide`]) and says which changes concern which key;
 //! everything else is here.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use api_types::{
     object::{Object, Watched},
     plan::{Decision, Failure, Plan},
 };
-use client::{Executor, Informers, Leadership, Recorder, Store, WorkQueue, executor::WriteError};
+use client::{Executor, Index, Informers, Leadership, Recorder, Store, WorkQueue, executor::WriteError};
 use component::{Clock, Shutdown};
-use controllers::{replica_set::Live, view::Bare};
+use controllers::{
+    replica_set::Live,
+    view::{Bare, Pod},
+};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -29,9 +37,42 @@ pub struct Context {
     pub root_ca: Option<Arc<str>>,
     pub signer: Option<Arc<Signer>>,
     pub shutdown: Shutdown,
+    pub pods: Arc<OnceLock<Pods>>,
+}
+
+/// The cache of pods, which most controllers share, with the ways in which they look pods up.
+#[derive(Clone)]
+pub struct Pods {
+    pub store: Store<Pod>,
+    /// By the uid of their controller.
+    pub by_owner: Index<Pod>,
+    /// Without a controller, by namespace.
+    pub orphans: Index<Pod>,
+    pub by_node: Index<Pod>,
+}
+
+impl Pods {
+    fn new(store: Store<Pod>) -> Self {
+        Self {
+            by_owner: store.index(|pod| pod.metadata.controller().map(|owner| owner.uid.clone()).into_iter().collect()),
+            orphans: store.index(|pod| match pod.metadata.controller() {
+                None => vec![pod.metadata.namespace.to_string()],
+                Some(_) => Vec::new(),
+            }),
+            by_node: store.index(|pod| match &*pod.spec.node_name {
+                "" => Vec::new(),
+                node => vec![node.to_owned()],
+            }),
+            store,
+        }
+    }
 }
 
 impl Context {
+    pub fn pods(&self) -> &Pods {
+        self.pods.get_or_init(|| Pods::new(self.informers.store()))
+    }
+
     /// Writes as the service account `name`, and reports events under that name.
     pub fn executor(&self, name: &'static str) -> Executor {
         let client = self.identities.client(name);

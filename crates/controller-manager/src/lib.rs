@@ -82,6 +82,7 @@ pub async fn run_with(parts: Parts, options: Options, shutdown: Shutdown) -> any
         root_ca: parts.root_ca.map(Into::into),
         signer: parts.signer,
         shutdown: shutdown.clone(),
+        pods: Arc::default(),
     };
     let running = controllers::start(&context)?;
     let mut side = side;

@@ -7,6 +7,8 @@
 pub mod adoption;
 pub mod certificates;
 pub mod deployment;
+pub mod endpoint_slice;
+pub mod endpoints;
 pub mod replica_set;
 pub mod root_ca_publisher;
 pub mod service_account;

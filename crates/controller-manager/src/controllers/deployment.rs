@@ -15,7 +15,7 @@ use controllers::{
 };
 use tokio::task::JoinHandle;
 
-use crate::kit::{self, Context, Extra, Key, Reconciler};
+use crate::kit::{self, Context, Extra, Key, Pods, Reconciler};
 
 const ACCOUNT: &str = "deployment-controller";
 
@@ -26,21 +26,21 @@ struct Deployments {
     owned: Index<ReplicaSet>,
     /// Without a controller, by namespace.
     orphans: Index<ReplicaSet>,
-    pods: Index<Pod>,
+    pods: Pods,
 }
 
 pub fn start(context: &Context) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let executor = context.executor(ACCOUNT);
     let deployments = kit::observed::<Deployment>(context, &executor);
     let sets = kit::observed::<ReplicaSet>(context, &executor);
-    let pods = context.informers.store::<Pod>();
+    let pods = context.pods().clone();
     let queue = Arc::new(WorkQueue::new("deployment"));
     kit::enqueue(&deployments, &queue);
     sets.on_event({
         let (queue, deployments) = (queue.clone(), deployments.clone());
         move |event| set_changed(event, &deployments, &queue)
     });
-    pods.on_event({
+    pods.store.on_event({
         let (queue, sets) = (queue.clone(), sets.clone());
         move |event| pod_ended(event, &sets, &queue)
     });
@@ -50,14 +50,14 @@ pub fn start(context: &Context) -> anyhow::Result<Vec<JoinHandle<()>>> {
             None => vec![set.namespace().to_owned()],
             Some(_) => Vec::new(),
         }),
-        pods: pods.index(|pod| pod.metadata.controller().map(|owner| owner.uid.clone()).into_iter().collect()),
+        pods: pods.clone(),
         deployments: deployments.clone(),
         sets: sets.clone(),
     };
     let synced = async move {
         deployments.synced().await;
         sets.synced().await;
-        pods.synced().await;
+        pods.store.synced().await;
     };
     let workers = context.options.concurrent_deployment_syncs;
     Ok(vec![kit::run(context, reconciler, executor, queue, workers, synced)])
@@ -114,7 +114,7 @@ impl Reconciler for Deployments {
             .and_then(|spec| spec.strategy.as_ref())
             .is_some_and(|strategy| strategy.type_.as_deref() == Some("Recreate"));
         let pods: Vec<Arc<Pod>> =
-            if recreate { sets.iter().flat_map(|set| self.pods.get(set.uid())).collect() } else { Vec::new() };
+            if recreate { sets.iter().flat_map(|set| self.pods.by_owner.get(set.uid())).collect() } else { Vec::new() };
         sets.extend(self.orphans.get(&key.namespace));
         let Extra { live, failure, now } = extra;
         Some(reconcile(&Observed {

@@ -1,8 +1,11 @@
 //! The one list of controllers, and for each what it watches.
 
 mod deployment;
+mod endpoint_slice;
+mod endpoints;
 mod replica_set;
 mod root_ca_publisher;
+mod selected;
 mod service_account;
 mod signer;
 
@@ -17,6 +20,8 @@ type Start = fn(&Context) -> anyhow::Result<Vec<JoinHandle<()>>>;
 /// Upstream's names, as `--controllers` takes them.
 const ALL: &[(&str, Start)] = &[
     ("deployment-controller", deployment::start),
+    ("endpoints-controller", endpoints::start),
+    ("endpointslice-controller", endpoint_slice::start),
     ("replicaset-controller", replica_set::start),
     ("root-ca-certificate-publisher-controller", root_ca_publisher::start),
     ("serviceaccount-controller", service_account::start),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api_types::{
     k8s_openapi::api::apps::v1::ReplicaSet,
-    object::Object,
+    object::{Object, Watched},
     plan::Decision,
     selector::Selector,
 };
@@ -15,16 +15,13 @@ use controllers::{
 };
 use tokio::task::JoinHandle;
 
-use crate::kit::{self, Context, Extra, Key, Reconciler};
+use crate::kit::{self, Context, Extra, Key, Pods, Reconciler};
 
 const ACCOUNT: &str = "replicaset-controller";
 
 struct ReplicaSets {
     sets: Store<ReplicaSet>,
-    /// By the uid of their controller.
-    pods: Index<Pod>,
-    /// Without a controller, by namespace.
-    orphans: Index<Pod>,
+    pods: Pods,
     /// By the uid of their controller.
     siblings: Index<ReplicaSet>,
 }
@@ -32,29 +29,25 @@ struct ReplicaSets {
 pub fn start(context: &Context) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let executor = context.executor(ACCOUNT);
     let sets = kit::observed::<ReplicaSet>(context, &executor);
-    let pods = kit::observed::<Pod>(context, &executor);
+    let pods = context.pods().clone();
+    executor.observe(&Pod::RESOURCE, &pods.store);
     let queue = Arc::new(WorkQueue::new("replicaset"));
     kit::enqueue(&sets, &queue);
-    pods.on_event({
+    pods.store.on_event({
         let (queue, sets) = (queue.clone(), sets.clone());
         move |event| pod_changed(event, &sets, &queue)
     });
     let reconciler = ReplicaSets {
-        pods: pods.index(|pod| pod.metadata.controller().map(|owner| owner.uid.clone()).into_iter().collect()),
-        orphans: pods.index(orphan_key),
+        pods: pods.clone(),
         siblings: sets.index(|set| controller_of(set).into_iter().collect()),
         sets: sets.clone(),
     };
     let synced = async move {
         sets.synced().await;
-        pods.synced().await;
+        pods.store.synced().await;
     };
     let workers = context.options.concurrent_replicaset_syncs;
     Ok(vec![kit::run(context, reconciler, executor, queue, workers, synced)])
-}
-
-pub(super) fn orphan_key(pod: &Pod) -> Vec<String> {
-    if pod.metadata.controller().is_none() { vec![pod.metadata.namespace.to_string()] } else { Vec::new() }
 }
 
 fn controller_of(set: &ReplicaSet) -> Option<String> {
@@ -86,12 +79,12 @@ impl Reconciler for ReplicaSets {
 
     fn decide(&self, key: &Key, extra: Extra<'_>) -> Option<Decision> {
         let set = self.sets.get(&key.namespace, &key.name)?;
-        let mut pods = self.pods.get(set.uid());
-        pods.extend(self.orphans.get(&key.namespace));
+        let mut pods = self.pods.by_owner.get(set.uid());
+        pods.extend(self.pods.orphans.get(&key.namespace));
         let related: Vec<Arc<Pod>> = match controller_of(&set) {
             None => pods.clone(),
             Some(owner) => {
-                self.siblings.get(&owner).iter().flat_map(|sibling| self.pods.get(sibling.uid())).collect()
+                self.siblings.get(&owner).iter().flat_map(|sibling| self.pods.by_owner.get(sibling.uid())).collect()
             }
         };
         let Extra { live, failure, now } = extra;
