@@ -4,6 +4,7 @@
 //! The tests themselves are `sim` (every body in one process), `integration` (a real etcd under a real API server) and
 //! `cluster` (real nodes, containers and packets).
 
+pub mod bench;
 pub mod built;
 pub mod clients;
 pub mod scenario;

@@ -37,6 +37,8 @@ pub enum Command {
     Get(api::get::Get),
     /// Show an object in words, with what happened to it
     Describe(api::describe::Describe),
+    /// Make the cluster hold what manifests say
+    Apply(api::apply::Apply),
     /// Create objects
     Create(api::create::Create),
     /// Delete objects
@@ -110,6 +112,7 @@ async fn through_api(command: Command, global: &GlobalOptions) -> anyhow::Result
     match command {
         Command::Get(c) => c.run(session).await.map(done),
         Command::Describe(c) => c.run(session).await.map(done),
+        Command::Apply(c) => c.run(session).await.map(done),
         Command::Create(c) => c.run(session).await.map(done),
         Command::Delete(c) => c.run(session).await.map(done),
         Command::Patch(c) => c.run(session).await.map(done),

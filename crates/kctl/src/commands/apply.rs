@@ -5,12 +5,13 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use api_rules::patch::strategic;
+use api_rules::{kinds, patch};
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::{DryRun, WriteOptions};
 use crate::{
+    discovery::Resource,
     session::{PatchForm, Refused, Session, with_query},
     target::Object,
 };
@@ -114,10 +115,12 @@ impl Apply {
                 json!({})
             }
         };
-        let version = object.resource.api_version();
-        let (form, patch) = match strategic::Schema::of(&version, &object.resource.kind) {
-            Some(schema) => (PatchForm::Strategic, strategic::three_way(&original, modified, current, &schema)?),
-            None => (PatchForm::Merge, api_rules::patch::merge::three_way(&original, modified, current)),
+        let Resource { group, version, kind, .. } = &object.resource;
+        let (form, patch) = match kinds::find_kind(group, version, kind) {
+            Some(known) => {
+                (PatchForm::Strategic, patch::strategic::three_way(&original, modified, current, known.schema())?)
+            }
+            None => (PatchForm::Merge, patch::merge::three_way(&original, modified, current)),
         };
         let said = |value: Value, what: &str| {
             self.options.say(&Object { resource: object.resource.clone(), value }, what)

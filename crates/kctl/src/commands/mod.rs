@@ -3,6 +3,7 @@
 pub mod annotate;
 pub mod api_resources;
 pub mod api_versions;
+pub mod apply;
 pub mod auth;
 pub mod cluster_info;
 pub mod completion;

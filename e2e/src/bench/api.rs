@@ -1,0 +1,291 @@
+//! The API server alone: start, create, get, list, patch, watch and delete of 10,000 pods, as BASELINE figures are taken.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http::Method;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+use super::{
+    load::{self, Call, Outcome, Target},
+    process::Process,
+    report,
+};
+use crate::built;
+
+const NAMESPACE: &str = "bench";
+const WORKERS: usize = 64;
+const WATCHERS: usize = 200;
+const WATCH_EVENTS: usize = 2000;
+const JSON: &str = "application/json";
+
+/// Ends its process when it goes out of scope.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+impl Running {
+    fn start(mut command: Command, log: &Path) -> anyhow::Result<Self> {
+        let file = fs::File::create(log).with_context(|| format!("creating {}", log.display()))?;
+        let child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn();
+        Ok(Self(child.with_context(|| format!("starting {command:?}"))?))
+    }
+
+    fn process(&self, name: &str) -> Process {
+        Process { name: name.to_owned(), pid: self.0.id() }
+    }
+}
+
+/// Measures with the certificates that a cluster left in `pki`; `pods` is how many objects there are.
+pub async fn run(pki: &Path, pods: usize) -> anyhow::Result<()> {
+    let dir = std::env::temp_dir().join(format!("kogge-bench-api-{}", std::process::id()));
+    fs::create_dir_all(&dir)?;
+    let outcome = measure(pki, &dir, pods).await;
+    fs::remove_dir_all(&dir).ok();
+    outcome
+}
+
+async fn measure(pki: &Path, dir: &Path, pods: usize) -> anyhow::Result<()> {
+    let (etcd_port, api_port) = (free_port()?, free_port()?);
+    let mut command = Command::new("etcd");
+    let (client, peer) = (format!("http://127.0.0.1:{etcd_port}"), format!("http://127.0.0.1:{}", free_port()?));
+    command.args(["--data-dir", &dir.join("etcd").display().to_string(), "--log-level", "error", "--logger", "zap"]);
+    command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client, "--listen-peer-urls", &peer]);
+    command.args(["--initial-advertise-peer-urls", &peer, "--initial-cluster", &format!("default={peer}")]);
+    let etcd = Running::start(command, &dir.join("etcd.log"))?;
+    let target = Target::new(api_port, pki, "admin")?;
+
+    let started = Instant::now();
+    let server = start_server(pki, dir, &client, api_port)?;
+    ready(&target).await?;
+    report::line("start, empty etcd", json!({"ready_ms": millis(started), "rss_mb": rss(&server)}));
+    let mut connection = target.connect().await?;
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+    connection.round(Method::POST, "/api/v1/namespaces", JSON, namespace.to_string().into()).await?;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+    let accounts = format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts");
+    connection.round(Method::POST, &accounts, JSON, account.to_string().into()).await?;
+
+    let phases = Phases { target: &target, server: &server, etcd: &etcd };
+    phases.measure("create", WORKERS, pods, |n| write(Method::POST, path(""), JSON, pod(n))).await?;
+    phases.measure("get", WORKERS, pods.max(20_000), move |n| read(path(&name(n % pods)))).await?;
+    phases.measure("list", 8, 40, |_| read(path(""))).await?;
+    phases.measure("list, resourceVersion=0", 8, 40, |_| read(path("?resourceVersion=0"))).await?;
+    let patch = |n: usize| json!({"metadata": {"annotations": {"round": n.to_string()}}});
+    let merge = "application/merge-patch+json";
+    phases.measure("patch", WORKERS, pods, move |n| write(Method::PATCH, path(&name(n % pods)), merge, patch(n))).await?;
+    phases.watch(pods).await?;
+    drop(server);
+    let started = Instant::now();
+    let server = start_server(pki, dir, &client, api_port)?;
+    ready(&target).await?;
+    report::line(&format!("start, {pods} pods"), json!({"ready_ms": millis(started), "rss_mb": rss(&server)}));
+    let phases = Phases { target: &target, server: &server, etcd: &etcd };
+    let now = json!({"gracePeriodSeconds": 0});
+    phases.measure("delete", WORKERS, pods, move |n| write(Method::DELETE, path(&name(n)), JSON, now.clone())).await
+}
+
+struct Phases<'a> {
+    target: &'a Target,
+    server: &'a Running,
+    etcd: &'a Running,
+}
+
+impl Phases<'_> {
+    async fn measure(
+        &self,
+        phase: &str,
+        workers: usize,
+        count: usize,
+        call: impl Fn(usize) -> Call + Send + Sync + 'static,
+    ) -> anyhow::Result<()> {
+        let before = self.cpu();
+        let Outcome { requests, elapsed, bytes, mut latencies } = load::phase(self.target, workers, count, call).await?;
+        let cost = self.cost(before, requests);
+        let seconds = elapsed.as_secs_f64();
+        let mut figures = json!({
+            "per_s": report::rounded(requests as f64 / seconds),
+            "mb_per_s": report::rounded(bytes as f64 / 1e6 / seconds),
+        });
+        merge(&mut figures, report::percentiles(&mut latencies));
+        merge(&mut figures, cost);
+        report::line(phase, figures);
+        Ok(())
+    }
+
+    fn cpu(&self) -> [f64; 2] {
+        [self.server, self.etcd].map(|p| p.process("").usage().cpu_seconds)
+    }
+
+    fn cost(&self, before: [f64; 2], operations: usize) -> Value {
+        let after = self.cpu();
+        let each = |n: usize| report::rounded((after[n] - before[n]) * 1000.0 / operations.max(1) as f64);
+        let memory = self.server.process("").usage();
+        json!({
+            "apiserver_ms_per_op": each(0), "etcd_ms_per_op": each(1),
+            "apiserver_rss_mb": report::rounded(memory.rss_mb), "apiserver_peak_mb": report::rounded(memory.peak_mb),
+        })
+    }
+
+    /// Watchers of all pods, while one object is changed as fast as the server allows.
+    async fn watch(&self, pods: usize) -> anyhow::Result<()> {
+        let mut connection = self.target.connect().await?;
+        let answer = connection.send(Method::GET, &path("?limit=1"), JSON, Bytes::new()).await?;
+        let page: Value = serde_json::from_slice(&answer.into_body().collect().await?.to_bytes())?;
+        let revision = page["metadata"]["resourceVersion"].as_str().context("no resourceVersion")?.to_owned();
+        let delivered = Arc::new(AtomicUsize::new(0));
+        let mut watchers = tokio::task::JoinSet::new();
+        for _ in 0..WATCHERS {
+            let mut connection = self.target.connect().await?;
+            let at = path(&format!("?watch=true&resourceVersion={revision}"));
+            let mut body = connection.send(Method::GET, &at, JSON, Bytes::new()).await?.into_body();
+            let delivered = delivered.clone();
+            watchers.spawn(async move {
+                let _connection = connection;
+                let mut seen = 0;
+                while seen < WATCH_EVENTS {
+                    let frame = body.frame().await.context("the watch ended early")??;
+                    let lines = frame.data_ref().map_or(0, |data| data.iter().filter(|b| **b == b'\n').count());
+                    seen += lines;
+                    delivered.fetch_add(lines, Ordering::Relaxed);
+                }
+                anyhow::Ok(())
+            });
+        }
+        let before = self.cpu();
+        let start = Instant::now();
+        let merge_patch = "application/merge-patch+json";
+        let change = move |n: usize| {
+            let body = json!({"metadata": {"annotations": {"watched": n.to_string()}}});
+            write(Method::PATCH, path(&name(n % pods)), merge_patch, body)
+        };
+        load::phase(self.target, 16, WATCH_EVENTS, change).await?;
+        while let Some(done) = watchers.join_next().await {
+            done??;
+        }
+        let deliveries = delivered.load(Ordering::Relaxed);
+        let cost = self.cost(before, deliveries);
+        let micros = cost["apiserver_ms_per_op"].as_f64().unwrap_or(0.0) * 1000.0;
+        report::line(
+            "watch, 200 watchers x 2000 changes",
+            json!({
+                "deliveries_per_s": report::rounded(deliveries as f64 / start.elapsed().as_secs_f64()),
+                "apiserver_us_per_delivery_with_the_patches": micros,
+                "apiserver_rss_mb": cost["apiserver_rss_mb"],
+            }),
+        );
+        Ok(())
+    }
+}
+
+fn start_server(pki: &Path, dir: &Path, etcd: &str, port: u16) -> anyhow::Result<Running> {
+    let file = |name: &str| pki.join(name).display().to_string();
+    let program: PathBuf = built::binary("kogge-apiserver")?;
+    let mut command = Command::new(program);
+    command.args(["--etcd-servers", etcd, "--secure-port", &port.to_string(), "--bind-address", "127.0.0.1"]);
+    for (flag, value) in [
+        ("--tls-cert-file", file("apiserver.crt")),
+        ("--tls-private-key-file", file("apiserver.key")),
+        ("--client-ca-file", file("ca.crt")),
+        ("--service-account-key-file", file("sa.pub")),
+        ("--service-account-signing-key-file", file("sa.key")),
+        ("--service-account-issuer", "https://kubernetes.default.svc.cluster.local".into()),
+    ] {
+        command.arg(flag).arg(value);
+    }
+    Running::start(command, &dir.join("apiserver.log"))
+}
+
+async fn ready(target: &Target) -> anyhow::Result<()> {
+    let limit = Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = async {
+            let mut connection = target.connect().await?;
+            connection.round(Method::GET, "/readyz", JSON, Bytes::new()).await
+        };
+        match answer.await {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() > limit => return Err(error.context("the API server did not become ready")),
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    if port == 0 { bail!("no free port") } else { Ok(port) }
+}
+
+fn millis(since: Instant) -> f64 {
+    report::rounded(since.elapsed().as_secs_f64() * 1000.0)
+}
+
+fn rss(server: &Running) -> f64 {
+    report::rounded(server.process("").usage().rss_mb)
+}
+
+fn merge(into: &mut Value, more: Value) {
+    if let (Some(into), Value::Object(more)) = (into.as_object_mut(), more) {
+        into.extend(more);
+    }
+}
+
+fn path(rest: &str) -> String {
+    let slash = if rest.is_empty() || rest.starts_with('?') { "" } else { "/" };
+    format!("/api/v1/namespaces/{NAMESPACE}/pods{slash}{rest}")
+}
+
+fn name(n: usize) -> String {
+    format!("p-{n:06}")
+}
+
+fn read(path: String) -> Call {
+    Call { method: Method::GET, path, kind: JSON, body: Bytes::new() }
+}
+
+fn write(method: Method, path: String, kind: &'static str, body: Value) -> Call {
+    Call { method, path, kind, body: body.to_string().into() }
+}
+
+/// About 1.3 KB as sent, of the shape that controllers make; no scheduler takes it.
+fn pod(n: usize) -> Value {
+    let container = |name: &str| {
+        json!({
+            "name": name, "image": format!("registry.example.com/team/{name}:v1.2.3"),
+            "ports": [{"containerPort": 8080, "name": "http"}],
+            "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}, {"name": "MODE", "value": "production"}],
+            "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "500m", "memory": "256Mi"}},
+            "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 5},
+            "volumeMounts": [{"name": "settings", "mountPath": "/etc/settings"}],
+        })
+    };
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": name(n),
+            "labels": {"app": format!("app-{}", n % 100), "tier": "backend", "pod-template-hash": "5d4f8c7b9c"},
+            "annotations": {"example.com/checksum": "0f343b0931126a20f133d67c2b018a3b"},
+        },
+        "spec": {
+            "schedulerName": "none", "containers": [container("server"), container("sidecar")],
+            "volumes": [{"name": "settings", "configMap": {"name": "settings"}}],
+        },
+    })
+}

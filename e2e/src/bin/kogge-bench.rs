@@ -1,0 +1,36 @@
+//! `make bench`: brings up a cluster, measures it, takes it down, and measures the API server alone.
+//!
+//! Each result is one JSON line. `kogge-bench api` and `kogge-bench cluster` measure one half.
+
+use e2e::bench::{
+    api,
+    cluster::{self, Cluster},
+    floor,
+};
+
+/// Pods per pod-start measurement.
+const PODS: usize = 30;
+/// Objects in the measurement of the API server.
+const OBJECTS: usize = 10_000;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|w| w == name);
+    let cluster = Cluster::up()?;
+    let measured = async {
+        if wants("cluster") {
+            cluster.at_rest().await;
+            floor::run(&cluster.runtime_socket()?, PODS).await?;
+            cluster::pods(&cluster.target()?, PODS).await?;
+        }
+        cluster.down()?;
+        if wants("api") {
+            api::run(&cluster.pki(), OBJECTS).await?;
+        }
+        anyhow::Ok(())
+    };
+    let outcome = measured.await;
+    cluster.purge()?;
+    outcome
+}
