@@ -5,7 +5,6 @@ use crate::{
     core::{Container, ContainerStatus, PodCondition, PodStatus},
     names,
 };
-use api_types::k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 struct Finding {
     met: bool,
@@ -43,7 +42,7 @@ pub(super) fn generate(inputs: &Inputs, status: &PodStatus, old: &[PodCondition]
 fn condition(inputs: &Inputs, old: &[PodCondition], name: &str, finding: Finding) -> PodCondition {
     let status = if finding.met { "True" } else { "False" };
     let before = old.iter().find(|c| c.type_ == name && c.status == status);
-    let since = before.and_then(|c| c.last_transition_time.clone()).unwrap_or(Time(inputs.now));
+    let since = before.and_then(|c| c.last_transition_time.clone()).unwrap_or_else(|| super::wire(inputs.now));
     PodCondition {
         type_: name.to_owned(),
         status: status.to_owned(),

@@ -9,7 +9,6 @@ use crate::{
     names,
     observed::{ContainerPhase, ContainerSeen},
 };
-use api_types::k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 const UNKNOWN: &str = "ContainerStatusUnknown";
 
@@ -93,7 +92,7 @@ fn remembered(old: Option<&ContainerStatus>, current: &str) -> Option<ContainerS
 fn state(inputs: &Inputs, seen: &ContainerSeen) -> ContainerState {
     match seen.phase {
         ContainerPhase::Running => {
-            let started = seen.started_at.map(Time);
+            let started = seen.started_at.map(super::wire);
             ContainerState { running: Some(ContainerStateRunning { started_at: started }), ..ContainerState::default() }
         }
         ContainerPhase::Exited => ContainerState { terminated: Some(terminated(inputs, seen)), ..ContainerState::default() },
@@ -111,8 +110,8 @@ fn terminated(inputs: &Inputs, seen: &ContainerSeen) -> ContainerStateTerminated
         exit_code: seen.exit_code,
         reason: Some(if seen.reason.is_empty() { if seen.exit_code == 0 { "Completed" } else { "Error" }.into() } else { seen.reason.clone() }),
         message: (!seen.message.is_empty()).then(|| seen.message.clone()),
-        started_at: Some(Time(seen.started_at.unwrap_or(jiff::Timestamp::UNIX_EPOCH))),
-        finished_at: seen.finished_at.map(Time),
+        started_at: Some(super::wire(seen.started_at.unwrap_or(jiff::Timestamp::UNIX_EPOCH))),
+        finished_at: seen.finished_at.map(super::wire),
         container_id: Some(format!("{}://{}", inputs.runtime, seen.id)),
         signal: None,
     }

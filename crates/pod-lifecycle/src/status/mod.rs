@@ -73,7 +73,7 @@ pub fn generate(inputs: &Inputs) -> PodStatus {
     let mut status = PodStatus {
         observed_generation: names::generation(pod),
         qos_class: Some(qos::class(pod).to_string()),
-        start_time: old.start_time.clone().or(Some(Time(inputs.now))),
+        start_time: old.start_time.clone().or(Some(wire(inputs.now))),
         nominated_node_name: old.nominated_node_name.clone(),
         resource_claim_statuses: old.resource_claim_statuses.clone(),
         extended_resource_claim_status: old.extended_resource_claim_status.clone(),
@@ -114,6 +114,11 @@ fn addresses(inputs: &Inputs, status: &mut PodStatus) {
     }
     status.pod_ip = ips.first().cloned();
     status.pod_ips = (!ips.is_empty()).then(|| ips.into_iter().map(|ip| PodIP { ip }).collect());
+}
+
+/// The API's times are whole seconds: what is finer would differ from itself after a round trip.
+fn wire(time: Timestamp) -> Time {
+    Time(Timestamp::from_second(time.as_second()).unwrap_or(time))
 }
 
 /// Whether a status says that the pod is over for good.

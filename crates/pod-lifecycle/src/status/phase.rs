@@ -29,6 +29,8 @@ pub(super) fn of(inputs: &Inputs, status: &PodStatus, before: Option<&str>) -> &
         }
     }
     let counts = Counts::of(inputs, status);
+    // No phase is final while a sidecar still runs.
+    let sidecar_runs = status.init_container_statuses.iter().flatten().any(|s| s.state.as_ref().is_some_and(|s| s.running.is_some()));
     if failed_init > 0 {
         return "Failed";
     }
@@ -46,7 +48,7 @@ pub(super) fn of(inputs: &Inputs, status: &PodStatus, before: Option<&str>) -> &
         if inputs.over {
             return if counts.stopped == counts.succeeded { "Succeeded" } else { "Failed" };
         }
-        if counts.restarting > 0 || policy == "Always" {
+        if counts.restarting > 0 || policy == "Always" || sidecar_runs {
             return "Running";
         }
         if counts.stopped == counts.succeeded {

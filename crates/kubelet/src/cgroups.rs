@@ -1,0 +1,182 @@
+//! The kubelet's own part of the cgroup tree: one group per quality-of-service class and pod. What
+//! is below a pod's group is the runtime's.
+
+use crate::config::KubeletConfiguration;
+use anyhow::Context as _;
+use pod_lifecycle::{
+    cgroup::{Driver, Tree},
+    core::Pod,
+    names,
+    qos::{self, Class},
+    resources::{self, CgroupValues},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+const MOUNT: &str = "/sys/fs/cgroup";
+
+pub struct Cgroups {
+    tree: Tree,
+    hierarchy: Hierarchy,
+    pids_limit: i64,
+}
+
+enum Hierarchy {
+    /// Mount points of the controllers we use, and of every other that pods must be found in.
+    V1 { cpu: Option<PathBuf>, memory: Option<PathBuf>, pids: Option<PathBuf>, others: Vec<PathBuf> },
+    V2 { root: PathBuf },
+}
+
+impl Cgroups {
+    pub fn open(config: &KubeletConfiguration) -> anyhow::Result<Self> {
+        let driver = match config.cgroup_driver {
+            crate::config::CgroupDriver::Cgroupfs => Driver::Cgroupfs,
+            crate::config::CgroupDriver::Systemd => Driver::Systemd,
+        };
+        let root = Path::new(MOUNT);
+        let hierarchy = if root.join("cgroup.controllers").exists() {
+            Hierarchy::V2 { root: root.to_path_buf() }
+        } else {
+            let controller = |name: &str| Some(root.join(name)).filter(|p| p.is_dir());
+            let others = ["cpuset", "blkio", "devices", "freezer", "hugetlb", "net_cls", "perf_event"];
+            Hierarchy::V1 {
+                cpu: controller("cpu"),
+                memory: controller("memory"),
+                pids: controller("pids"),
+                others: others.into_iter().filter_map(controller).collect(),
+            }
+        };
+        let cgroups = Self { tree: Tree { driver, root: config.cgroup_root.clone() }, hierarchy, pids_limit: config.pod_pids_limit };
+        if driver == Driver::Cgroupfs {
+            for class in [None, Some(Class::Burstable), Some(Class::BestEffort)] {
+                cgroups.make(&cgroups.tree.path(class, None)).context("cannot make the cgroups of pods")?;
+            }
+            let least = CgroupValues { cpu_shares: 2, ..CgroupValues::default() };
+            cgroups.set(&cgroups.tree.path(Some(Class::BestEffort), None), least)?;
+        }
+        Ok(cgroups)
+    }
+
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// With the systemd driver the runtime makes the pod's slice, from the sandbox's resources.
+    pub fn ensure_pod(&self, pod: &Pod) -> anyhow::Result<()> {
+        if self.tree.driver == Driver::Systemd {
+            return Ok(());
+        }
+        let path = self.tree.path(Some(qos::class(pod)), Some(names::uid(pod)));
+        self.make(&path)?;
+        self.set(&path, resources::pod(pod))
+    }
+
+    pub fn remove_pod(&self, uid: &str) {
+        for class in [Class::Guaranteed, Class::Burstable, Class::BestEffort] {
+            let path = self.tree.path(Some(class), Some(uid));
+            for directory in self.directories(&path) {
+                remove_tree(&directory);
+            }
+        }
+    }
+
+    fn directories(&self, path: &str) -> Vec<PathBuf> {
+        let path = path.trim_start_matches('/');
+        match &self.hierarchy {
+            Hierarchy::V2 { root } => vec![root.join(path)],
+            Hierarchy::V1 { cpu, memory, pids, others } => {
+                [cpu, memory, pids].into_iter().flatten().chain(others).map(|c| c.join(path)).collect()
+            }
+        }
+    }
+
+    fn make(&self, path: &str) -> anyhow::Result<()> {
+        match &self.hierarchy {
+            Hierarchy::V1 { cpu, memory, pids, .. } => {
+                for controller in [cpu, memory, pids].into_iter().flatten() {
+                    let directory = controller.join(path.trim_start_matches('/'));
+                    fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+                }
+            }
+            Hierarchy::V2 { root } => {
+                let mut here = root.clone();
+                for part in path.split('/').filter(|p| !p.is_empty()) {
+                    enable_controllers(&here);
+                    here.push(part);
+                    if !here.is_dir() {
+                        fs::create_dir(&here).with_context(|| format!("cannot make {}", here.display()))?;
+                    }
+                }
+                enable_controllers(&here);
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&self, path: &str, values: CgroupValues) -> anyhow::Result<()> {
+        let path = path.trim_start_matches('/');
+        let quota = if values.cpu_quota > 0 { values.cpu_quota } else { -1 };
+        match &self.hierarchy {
+            Hierarchy::V1 { cpu, memory, pids, .. } => {
+                if let Some(cpu) = cpu {
+                    put(&cpu.join(path).join("cpu.shares"), values.cpu_shares)?;
+                    put(&cpu.join(path).join("cpu.cfs_period_us"), resources::CPU_PERIOD)?;
+                    put(&cpu.join(path).join("cpu.cfs_quota_us"), quota)?;
+                }
+                if let Some(memory) = memory.as_ref().filter(|_| values.memory > 0) {
+                    put(&memory.join(path).join("memory.limit_in_bytes"), values.memory)?;
+                }
+                if let Some(pids) = pids.as_ref().filter(|_| self.pids_limit > 0) {
+                    put(&pids.join(path).join("pids.max"), self.pids_limit)?;
+                }
+            }
+            Hierarchy::V2 { root } => {
+                let group = root.join(path);
+                put(&group.join("cpu.weight"), resources::weight(values.cpu_shares))?;
+                let max = if quota > 0 { quota.to_string() } else { "max".into() };
+                put(&group.join("cpu.max"), format!("{max} {}", resources::CPU_PERIOD))?;
+                if values.memory > 0 {
+                    put(&group.join("memory.max"), values.memory)?;
+                }
+                if self.pids_limit > 0 {
+                    put(&group.join("pids.max"), self.pids_limit)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A controller that the parent does not delegate cannot be enabled; limits are then not enforced,
+/// which the write of the limit itself reports.
+fn enable_controllers(group: &Path) {
+    let available = fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default();
+    for controller in ["cpu", "memory", "pids", "cpuset", "io", "hugetlb"] {
+        if available.split_whitespace().any(|c| c == controller) {
+            let outcome = fs::write(group.join("cgroup.subtree_control"), format!("+{controller}"));
+            if let Err(error) = outcome {
+                tracing::debug!(group = %group.display(), controller, %error, "cannot enable a cgroup controller");
+            }
+        }
+    }
+}
+
+fn put(file: &Path, value: impl ToString) -> anyhow::Result<()> {
+    match fs::write(file, value.to_string()) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.with_context(|| format!("cannot write {}", file.display())),
+    }
+}
+
+/// A cgroup's files cannot be removed, only its directories, the innermost first.
+fn remove_tree(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())) {
+        remove_tree(&entry.path());
+    }
+    if let Err(error) = fs::remove_dir(directory) {
+        tracing::debug!(cgroup = %directory.display(), %error, "cannot remove a cgroup");
+    }
+}

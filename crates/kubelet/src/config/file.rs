@@ -1,0 +1,166 @@
+//! `KubeletConfiguration` v1beta1, as far as this kubelet acts on it. A field that it does not know
+//! is an error at start, never ignored.
+
+use super::GoDuration;
+use pod_lifecycle::core::Taint;
+use serde::Deserialize;
+use std::{collections::BTreeMap, path::PathBuf};
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct KubeletConfiguration {
+    pub address: std::net::IpAddr,
+    pub port: u16,
+    pub tls_cert_file: Option<PathBuf>,
+    pub tls_private_key_file: Option<PathBuf>,
+    pub authentication: Authentication,
+    pub authorization: Authorization,
+    pub rotate_certificates: bool,
+    #[serde(rename = "clusterDNS")]
+    pub cluster_dns: Vec<String>,
+    pub cluster_domain: String,
+    pub resolv_conf: PathBuf,
+    pub container_runtime_endpoint: String,
+    pub cgroup_driver: CgroupDriver,
+    pub cgroup_root: String,
+    #[serde(rename = "cgroupsPerQOS")]
+    pub cgroups_per_qos: bool,
+    pub static_pod_path: Option<PathBuf>,
+    pub pod_logs_dir: PathBuf,
+    pub container_log_max_size: String,
+    pub container_log_max_files: u32,
+    pub max_pods: u32,
+    pub pod_pids_limit: i64,
+    pub node_status_update_frequency: GoDuration,
+    pub node_status_report_frequency: GoDuration,
+    pub node_lease_duration_seconds: u32,
+    pub system_reserved: BTreeMap<String, String>,
+    pub kube_reserved: BTreeMap<String, String>,
+    pub eviction_hard: BTreeMap<String, String>,
+    #[serde(rename = "imageGCHighThresholdPercent")]
+    pub image_gc_high_threshold_percent: u64,
+    #[serde(rename = "imageGCLowThresholdPercent")]
+    pub image_gc_low_threshold_percent: u64,
+    #[serde(rename = "imageMinimumGCAge")]
+    pub image_minimum_gc_age: GoDuration,
+    pub serialize_image_pulls: bool,
+    pub max_parallel_image_pulls: Option<usize>,
+    pub register_node: bool,
+    pub register_with_taints: Option<Vec<Taint>>,
+    pub allowed_unsafe_sysctls: Vec<String>,
+    pub seccomp_default: bool,
+    #[serde(rename = "providerID")]
+    pub provider_id: Option<String>,
+    pub crash_loop_back_off: CrashLoopBackOff,
+    pub fail_swap_on: bool,
+}
+
+impl Default for KubeletConfiguration {
+    fn default() -> Self {
+        let text = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Self {
+            address: std::net::Ipv4Addr::UNSPECIFIED.into(),
+            port: 10250,
+            tls_cert_file: None,
+            tls_private_key_file: None,
+            authentication: Authentication::default(),
+            authorization: Authorization::default(),
+            rotate_certificates: true,
+            cluster_dns: vec![],
+            cluster_domain: "cluster.local".into(),
+            resolv_conf: "/etc/resolv.conf".into(),
+            container_runtime_endpoint: "unix:///run/containerd/containerd.sock".into(),
+            cgroup_driver: CgroupDriver::Cgroupfs,
+            cgroup_root: "/".into(),
+            cgroups_per_qos: true,
+            static_pod_path: None,
+            pod_logs_dir: "/var/log/pods".into(),
+            container_log_max_size: "10Mi".into(),
+            container_log_max_files: 5,
+            max_pods: 110,
+            pod_pids_limit: -1,
+            node_status_update_frequency: GoDuration::from_secs(10),
+            node_status_report_frequency: GoDuration::from_secs(300),
+            node_lease_duration_seconds: 40,
+            system_reserved: BTreeMap::new(),
+            kube_reserved: BTreeMap::new(),
+            eviction_hard: text(&[("memory.available", "100Mi"), ("nodefs.available", "10%"), ("imagefs.available", "15%")]),
+            image_gc_high_threshold_percent: 85,
+            image_gc_low_threshold_percent: 80,
+            image_minimum_gc_age: GoDuration::from_secs(120),
+            serialize_image_pulls: false,
+            max_parallel_image_pulls: None,
+            register_node: true,
+            register_with_taints: None,
+            allowed_unsafe_sysctls: vec![],
+            seccomp_default: false,
+            provider_id: None,
+            crash_loop_back_off: CrashLoopBackOff::default(),
+            fail_swap_on: false,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CgroupDriver {
+    #[default]
+    Cgroupfs,
+    Systemd,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Authentication {
+    pub anonymous: Enabled,
+    pub webhook: Webhook,
+    pub x509: X509,
+}
+
+/// Off unless said otherwise.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Enabled {
+    pub enabled: bool,
+}
+
+/// Bearer tokens are asked of the API server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Webhook {
+    pub enabled: bool,
+    #[serde(rename = "cacheTTL")]
+    pub cache_ttl: GoDuration,
+}
+
+impl Default for Webhook {
+    fn default() -> Self {
+        Self { enabled: true, cache_ttl: GoDuration::from_secs(120) }
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct X509 {
+    #[serde(rename = "clientCAFile")]
+    pub client_ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Authorization {
+    pub mode: AuthorizationMode,
+}
+
+/// `Webhook` is the only mode: everything else would let anyone in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum AuthorizationMode {
+    #[default]
+    Webhook,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct CrashLoopBackOff {
+    pub max_container_restart_period: Option<GoDuration>,
+}

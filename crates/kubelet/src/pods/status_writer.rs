@@ -1,0 +1,129 @@
+//! Carries one pod's status to the API: only changes, one request at a time, the newest wins, and
+//! none is lost. When the pod is to go, its object is deleted after its last status has arrived.
+
+use crate::context::Context;
+use api_types::plan::{PatchStyle, Target};
+use client::Backoff;
+use parking_lot::Mutex;
+use pod_lifecycle::{
+    core::{Pod, PodStatus},
+    status,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::Notify, task::AbortHandle};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+pub struct StatusWriter {
+    shared: Arc<Shared>,
+    task: AbortHandle,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    news: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    wanted: Option<(Arc<Pod>, PodStatus)>,
+    /// What the API has, as far as we know.
+    base: Option<PodStatus>,
+    /// The revision at which `base` was true.
+    revision: u64,
+    delete: bool,
+    /// The object is no longer ours to write.
+    gone: bool,
+}
+
+enum Work {
+    Patch(Arc<Pod>, PodStatus, serde_json::Value),
+    Delete(Arc<Pod>),
+}
+
+impl Drop for StatusWriter {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl StatusWriter {
+    pub fn new(context: Arc<Context>) -> Self {
+        let shared = Arc::new(Shared::default());
+        let task = tokio::spawn(run(context, shared.clone())).abort_handle();
+        Self { shared, task }
+    }
+
+    /// The API shows this; others may have written since our last write.
+    pub fn seen_in_api(&self, pod: &Pod) {
+        let revision = revision(pod);
+        let mut state = self.shared.state.lock();
+        if revision > state.revision {
+            state.revision = revision;
+            state.base = pod.status.clone();
+            drop(state);
+            self.shared.news.notify_one();
+        }
+    }
+
+    pub fn write(&self, pod: Arc<Pod>, status: PodStatus) {
+        self.shared.state.lock().wanted = Some((pod, status));
+        self.shared.news.notify_one();
+    }
+
+    pub fn delete_after_that(&self) {
+        self.shared.state.lock().delete = true;
+        self.shared.news.notify_one();
+    }
+}
+
+fn revision(pod: &Pod) -> u64 {
+    pod.metadata.resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0)
+}
+
+impl Shared {
+    fn next(&self) -> Option<Work> {
+        let state = self.state.lock();
+        let (pod, wanted) = state.wanted.as_ref().filter(|_| !state.gone)?;
+        match status::patch(pod, state.base.as_ref(), wanted) {
+            Some(patch) => Some(Work::Patch(pod.clone(), wanted.clone(), patch)),
+            None => state.delete.then(|| Work::Delete(pod.clone())),
+        }
+    }
+}
+
+async fn run(context: Arc<Context>, shared: Arc<Shared>) {
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+    loop {
+        let Some(work) = shared.next() else {
+            shared.news.notified().await;
+            continue;
+        };
+        let outcome = match work {
+            Work::Patch(pod, status, patch) => {
+                let target = Target { resource_version: None, ..Target::of(&*pod) };
+                let answer: Result<Pod, _> = context.api.patch(&target, Some("status"), PatchStyle::Strategic, &patch).await;
+                answer.map(|answer| {
+                    let mut state = shared.state.lock();
+                    state.base = Some(status);
+                    state.revision = state.revision.max(revision(&answer));
+                })
+            }
+            Work::Delete(pod) => {
+                let target = Target { resource_version: None, ..Target::of(&*pod) };
+                context.api.delete(&target, None, Some(0)).await.map(|_| shared.state.lock().gone = true)
+            }
+        };
+        match outcome {
+            Ok(()) => backoff.reset(),
+            // Another pod may have the name by now.
+            Err(error) if error.is_not_found() || error.is_conflict() => shared.state.lock().gone = true,
+            Err(error) => {
+                tracing::warn!("cannot write a pod's status: {:#}", anyhow::Error::new(error));
+                tokio::time::sleep(backoff.next(&context.jitter)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,521 @@
+//! One pod's worker: it feeds the state machine, looks at the runtime, and has effects carried out by
+//! tasks, so that it can always hear of a deletion.
+//!
+//! What is to be done is decided in `pod_lifecycle`; here is only who does it, and when again.
+
+use super::{
+    Pods,
+    mailbox::{Inbox, Mailbox},
+    report::{Report, Started},
+    start,
+    status_writer::StatusWriter,
+    stop,
+};
+use crate::{context::Context, metrics, note, probes, runtime::observe::Observer, volumes, volumes::objects::Objects};
+use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
+use pod_lifecycle::{
+    PodSeen,
+    actions::{self, Actions, CRASH_LOOP},
+    backoff::Backoffs,
+    core::{Pod, PodStatus},
+    gc, names, status, termination,
+    worker::{Effect, Event, State, step},
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+const REPORTS: usize = 64;
+/// Between tries of what failed: sandboxes, mounts, configuration.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_LONGEST: Duration = Duration::from_secs(10);
+
+pub struct Worker {
+    context: Arc<Context>,
+    pods: Arc<Pods>,
+    mailbox: Arc<Mailbox>,
+    pod: Arc<Pod>,
+    state: State,
+    verdict: Option<status::Verdict>,
+    observer: Observer,
+    seen: Arc<PodSeen>,
+    /// Last computed; foreign conditions are the API's.
+    status: PodStatus,
+    writer: StatusWriter,
+    waiting: BTreeMap<String, (String, String)>,
+    backoffs: Arc<Mutex<Backoffs>>,
+    retry: client::Backoff,
+    probes: probes::Group,
+    objects: Arc<Objects>,
+    references: (Vec<String>, Vec<String>),
+    objects_changed: Arc<Notify>,
+    work: Work,
+    /// The runtime or the spec changed while a start was under way.
+    again: bool,
+    wake_at: Option<Timestamp>,
+    retry_at: Option<Timestamp>,
+    renew_at: Option<Timestamp>,
+    reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
+    begun: Instant,
+    running_seen: bool,
+}
+
+/// What a task is doing for this worker.
+enum Work {
+    Nothing,
+    Starting(CancellationToken),
+    /// Stopping is asked for, and waits for a start to come to its end.
+    Ending { by: Timestamp },
+    Stopping(watch::Sender<Timestamp>),
+}
+
+impl Worker {
+    pub fn new(context: Arc<Context>, pods: Arc<Pods>, pod: Arc<Pod>, mailbox: Arc<Mailbox>, verdict: Option<status::Verdict>) -> Self {
+        let objects_changed = Arc::new(Notify::new());
+        let longest = context.config.file.crash_loop_back_off.max_container_restart_period.map_or(pod_lifecycle::backoff::LONGEST, |d| d.0);
+        let initial = pod_lifecycle::backoff::INITIAL.min(longest);
+        Self {
+            writer: StatusWriter::new(context.clone()),
+            status: pod.status.clone().unwrap_or_default(),
+            state: State::Waiting,
+            verdict,
+            observer: Observer::default(),
+            seen: Arc::default(),
+            waiting: BTreeMap::new(),
+            backoffs: Arc::new(Mutex::new(Backoffs::new(initial, longest))),
+            retry: client::Backoff::new(RETRY_FIRST, RETRY_LONGEST),
+            probes: probes::Group::default(),
+            objects: Arc::default(),
+            references: Default::default(),
+            objects_changed,
+            work: Work::Nothing,
+            again: false,
+            wake_at: None,
+            retry_at: None,
+            renew_at: None,
+            reports: mpsc::channel(REPORTS),
+            begun: Instant::now(),
+            running_seen: false,
+            context,
+            pods,
+            mailbox,
+            pod,
+        }
+    }
+
+    pub async fn run(mut self) {
+        while self.state != State::Gone {
+            let wake = self.wake_in();
+            tokio::select! {
+                inbox = self.mailbox.take() => self.told(inbox).await,
+                Some(report) = self.reports.1.recv() => self.reported(report).await,
+                () = self.objects_changed.notified() => self.handle(Event::Tick).await,
+                () = tokio::time::sleep(wake.unwrap_or(Duration::MAX)), if wake.is_some() => self.woken().await,
+            }
+        }
+    }
+
+    async fn told(&mut self, inbox: Inbox) {
+        if let Some(pod) = inbox.pod {
+            self.writer.seen_in_api(&pod);
+            self.pod = pod;
+            self.watch_objects();
+            let event = match (&self.verdict, self.pod.metadata.deletion_timestamp.is_some()) {
+                (_, true) => Event::DeleteAsked { grace: termination::grace(&self.pod) },
+                (Some(_), false) => Event::Rejected,
+                _ if status::is_terminal(&self.pod) => Event::Completed,
+                _ => Event::SpecSeen,
+            };
+            if let (Some(verdict), State::Waiting) = (&self.verdict, &self.state) {
+                self.context.warn(note::pod(&self.pod), "Rejected", &format!("{}: {}", verdict.reason, verdict.message));
+            }
+            let before = self.state.clone();
+            self.handle(event).await;
+            if before == self.state && self.state != State::Syncing {
+                self.report_status();
+            }
+        }
+        if inbox.gone {
+            self.handle(Event::ObjectGone { grace: termination::grace(&self.pod) }).await;
+        }
+        if inbox.poked {
+            self.handle(Event::Tick).await;
+        }
+    }
+
+    /// Follows the ConfigMaps and Secrets that the spec names.
+    fn watch_objects(&mut self) {
+        let references = pod_lifecycle::volumes::payload::references(&self.pod);
+        if self.state.is_past_running() {
+            self.objects = Arc::default();
+        } else if references != self.references {
+            self.objects = Arc::new(Objects::of(&self.context, &self.pod, &self.objects_changed));
+            self.references = references;
+        }
+    }
+
+    async fn reported(&mut self, report: Report) {
+        match report {
+            Report::Progress => {
+                if self.look().await {
+                    self.report_status();
+                }
+            }
+            Report::Probe { container, kind, verdict } => {
+                if self.probes.record(&container, kind, verdict) {
+                    self.handle(Event::Tick).await;
+                }
+            }
+            Report::Started(started) => self.start_ended(started).await,
+            Report::Stopped { failed } => {
+                self.work = Work::Nothing;
+                if failed {
+                    self.retry_later();
+                } else if self.look().await {
+                    self.handle(Event::RuntimeSays { alive: self.seen.alive() }).await;
+                }
+            }
+            Report::Renew(at) => self.renew_at = at,
+            Report::CleanedUp => self.handle(Event::CleanedUp).await,
+        }
+    }
+
+    async fn start_ended(&mut self, started: Started) {
+        let stopping = match std::mem::replace(&mut self.work, Work::Nothing) {
+            Work::Ending { by } => Some(by),
+            _ => None,
+        };
+        self.renew_at = started.renew_at.or(self.renew_at);
+        if let Some(by) = stopping {
+            self.look().await;
+            self.stop(by);
+            return;
+        }
+        self.waiting = started.waiting;
+        if started.failed {
+            self.retry_later();
+        } else {
+            self.retry.reset();
+            self.retry_at = None;
+        }
+        if let Some(at) = started.again_at {
+            self.retry_at = Some(self.retry_at.map_or(at, |r| r.min(at)));
+        }
+        if started.failed || started.again_at.is_some() {
+            if self.look().await {
+                self.report_status();
+            }
+            if !std::mem::take(&mut self.again) {
+                return;
+            }
+        }
+        self.again = false;
+        self.handle(Event::Tick).await;
+    }
+
+    async fn woken(&mut self) {
+        let now = self.context.clock.now();
+        for at in [&mut self.wake_at, &mut self.retry_at, &mut self.renew_at] {
+            if at.is_some_and(|t| t <= now) {
+                *at = None;
+            }
+        }
+        self.handle(Event::Tick).await;
+    }
+
+    fn wake_in(&self) -> Option<Duration> {
+        let at = [self.wake_at, self.retry_at, self.renew_at].into_iter().flatten().min()?;
+        Some(Duration::try_from(at.duration_since(self.context.clock.now())).unwrap_or_default())
+    }
+
+    fn retry_later(&mut self) {
+        let pause = self.retry.next(&self.context.jitter);
+        self.retry_at = Some(after(self.context.clock.now(), pause));
+    }
+
+    /// One event, and those that follow from carrying out its effects.
+    async fn handle(&mut self, event: Event) {
+        let mut queue = VecDeque::from([event]);
+        while let Some(event) = queue.pop_front() {
+            let (state, effects) = step(self.state.clone(), event, self.context.clock.now());
+            self.state = state;
+            for effect in effects {
+                match effect {
+                    Effect::SyncContainers => queue.extend(self.sync().await),
+                    Effect::StopContainers { by } => queue.extend(self.ask_to_stop(by).await),
+                    Effect::ReportStatus => self.report_status(),
+                    Effect::CleanUp => self.clean_up(),
+                    Effect::DeleteFromApi => self.writer.delete_after_that(),
+                    Effect::Forget => self.forget(),
+                }
+            }
+        }
+    }
+
+    /// Looks at the runtime; false when it does not answer, which is tried again.
+    async fn look(&mut self) -> bool {
+        match self.observer.look(&*self.context.runtime, names::uid(&self.pod)).await {
+            Ok(seen) => {
+                self.seen = Arc::new(seen);
+                self.context.directory.put(self.pod.clone(), self.seen.clone());
+                self.probes.follow(&self.context, &self.pod, &self.seen, &self.status, &self.reports.0);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(pod = names::formatted(&self.pod), %error, "cannot look at a pod's containers");
+                self.retry_later();
+                false
+            }
+        }
+    }
+
+    async fn sync(&mut self) -> Option<Event> {
+        if !matches!(self.work, Work::Nothing) {
+            self.again = true;
+            return None;
+        }
+        if !self.look().await {
+            return None;
+        }
+        if let Some(late) = self.past_deadline() {
+            return Some(late);
+        }
+        let actions = {
+            let backoffs = self.backoffs.lock();
+            let now = self.context.clock.now();
+            actions::compute(&actions::Inputs { pod: &self.pod, seen: &self.seen, probes: &self.probes, backoffs: &backoffs, now })
+        };
+        if actions.completed {
+            self.waiting.clear();
+            return Some(Event::Completed);
+        }
+        self.hold_back(&actions);
+        self.collect_garbage();
+        let retrying = self.retry_at.is_some_and(|at| at > self.context.clock.now());
+        if retrying && !actions.start.is_empty() {
+            self.report_status();
+            return None;
+        }
+        self.report_status();
+        self.start(actions);
+        None
+    }
+
+    /// Shows what waits for its back-off, and wakes up when the first is over.
+    fn hold_back(&mut self, actions: &Actions) {
+        let known = |name: &str, waiting: &BTreeMap<String, (String, String)>| waiting.get(name).is_some_and(|(r, _)| r == CRASH_LOOP);
+        for waiting in &actions.waiting {
+            if !known(&waiting.name, &self.waiting) {
+                let text = format!("Back-off restarting failed container {} in pod {}", waiting.name, names::formatted(&self.pod));
+                self.context.warn(note::container(&self.pod, &waiting.name), "BackOff", &text);
+            }
+            self.waiting.insert(waiting.name.clone(), (CRASH_LOOP.to_owned(), waiting.message.clone()));
+        }
+        let held = |name: &String| actions.waiting.iter().any(|w| w.name == *name);
+        let failing = |name: &String| actions.start.iter().any(|s| s.name == *name);
+        self.waiting.retain(|name, (reason, _)| if reason == CRASH_LOOP { held(name) } else { failing(name) });
+        self.wake_at = actions.waiting.iter().map(|w| w.until).chain(self.deadline()).min();
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        let seconds = self.pod.spec.as_ref()?.active_deadline_seconds?;
+        let started = self.status.start_time.as_ref()?.0;
+        started.saturating_add(SignedDuration::from_secs(seconds)).ok()
+    }
+
+    fn past_deadline(&mut self) -> Option<Event> {
+        let deadline = self.deadline()?;
+        if self.context.clock.now() < deadline {
+            return None;
+        }
+        let verdict = status::Verdict::deadline_exceeded();
+        self.context.event(note::pod(&self.pod), "DeadlineExceeded", &verdict.message);
+        self.verdict = Some(verdict);
+        Some(Event::Evicted { grace: termination::grace(&self.pod) })
+    }
+
+    /// Everything to be done, refreshed volumes included, as one task.
+    fn start(&mut self, actions: Actions) {
+        let idle = actions.start.is_empty() && actions.kill.is_empty() && actions.stop_sandboxes.is_empty();
+        if idle && !self.has_api_volumes() {
+            return;
+        }
+        let cancel = CancellationToken::new();
+        let job = start::Job {
+            context: self.context.clone(),
+            pod: self.pod.clone(),
+            seen: self.seen.clone(),
+            actions,
+            objects: self.objects.clone(),
+            backoffs: self.backoffs.clone(),
+            cancel: cancel.clone(),
+            reports: self.reports.0.clone(),
+        };
+        let reports = self.reports.0.clone();
+        if idle {
+            // Only the volumes' content is looked after; nothing of the pod waits for it.
+            let renewed = async move {
+                if let Err(error) = job.refresh_volumes().await {
+                    job.context.warn(note::pod(&job.pod), "FailedMount", &error);
+                }
+            };
+            tokio::spawn(renewed);
+            return;
+        }
+        self.work = Work::Starting(cancel);
+        tokio::spawn(async move {
+            let started = job.run().await;
+            drop(reports.send(Report::Started(started)).await);
+        });
+    }
+
+    fn has_api_volumes(&self) -> bool {
+        let volumes = self.pod.spec.as_ref().and_then(|s| s.volumes.as_deref()).unwrap_or_default();
+        volumes.iter().any(|v| v.config_map.is_some() || v.secret.is_some() || v.downward_api.is_some() || v.projected.is_some())
+    }
+
+    /// Stops now, moves a stop's deadline, or waits for a start under way to give up.
+    async fn ask_to_stop(&mut self, by: Timestamp) -> Option<Event> {
+        self.pods.release(names::uid(&self.pod));
+        self.wake_at = None;
+        match &mut self.work {
+            Work::Starting(cancel) => {
+                cancel.cancel();
+                self.work = Work::Ending { by };
+                None
+            }
+            Work::Ending { by: before } => {
+                *before = by.min(*before);
+                None
+            }
+            Work::Stopping(deadline) => {
+                deadline.send_replace(by);
+                None
+            }
+            Work::Nothing => {
+                if !self.look().await {
+                    return None;
+                }
+                if self.seen.alive() == 0 {
+                    return Some(Event::RuntimeSays { alive: 0 });
+                }
+                self.stop(by);
+                None
+            }
+        }
+    }
+
+    fn stop(&mut self, by: Timestamp) {
+        let (sender, deadline) = watch::channel(by);
+        self.work = Work::Stopping(sender);
+        let (context, pod, seen, reports) = (self.context.clone(), self.pod.clone(), self.seen.clone(), self.reports.0.clone());
+        self.probes.end_all_but_readiness();
+        tokio::spawn(async move {
+            let good = stop::everything(context, pod, seen, deadline).await;
+            drop(reports.send(Report::Stopped { failed: !good }).await);
+        });
+    }
+
+    fn report_status(&mut self) {
+        let over = matches!(self.state, State::Terminated { .. } | State::Ended | State::Finished | State::Gone);
+        let mut pod = (*self.pod).clone();
+        pod.status = Some(self.known_status());
+        let status = status::generate(&status::Inputs {
+            pod: &pod,
+            seen: &self.seen,
+            waiting: &self.waiting,
+            health: &self.probes,
+            host_ips: &self.context.host_ips,
+            runtime: &self.context.runtime_name,
+            over,
+            verdict: self.verdict.as_ref(),
+            now: self.context.clock.now(),
+        });
+        if !self.running_seen && status.phase.as_deref() == Some("Running") {
+            self.running_seen = true;
+            metrics::POD_START.observe(self.begun.elapsed().as_secs_f64());
+        }
+        self.status = status.clone();
+        pod.status = Some(status.clone());
+        let pod = Arc::new(pod);
+        self.context.directory.put(pod.clone(), self.seen.clone());
+        self.writer.write(pod, status);
+    }
+
+    /// Ours, but conditions of other writers as the API has them.
+    fn known_status(&self) -> PodStatus {
+        let mut known = self.status.clone();
+        let api = self.pod.status.as_ref().and_then(|s| s.conditions.clone()).unwrap_or_default();
+        let conditions = known.conditions.get_or_insert_default();
+        for condition in api {
+            if !conditions.iter().any(|c| c.type_ == condition.type_) {
+                conditions.push(condition);
+            }
+        }
+        known
+    }
+
+    /// Ended containers beyond the one that is kept of each name, and empty old sandboxes.
+    fn collect_garbage(&self) {
+        let containers: Vec<_> = gc::dead_containers(&self.seen).into_iter().cloned().collect();
+        let sandboxes: Vec<String> = gc::dead_sandboxes(&self.seen).into_iter().map(str::to_owned).collect();
+        if containers.is_empty() && sandboxes.is_empty() {
+            return;
+        }
+        let (context, pod) = (self.context.clone(), self.pod.clone());
+        tokio::spawn(async move {
+            let ids: Vec<String> = containers.iter().map(|c| c.id.clone()).collect();
+            stop::remove_all(&context, &ids, &sandboxes).await;
+            for container in containers {
+                crate::logs::remove_container(&context, &pod, &container);
+            }
+        });
+    }
+
+    /// Volumes and cgroups of a pod nothing of which runs. What explains its end stays until the object goes.
+    fn clean_up(&mut self) {
+        self.objects = Arc::default();
+        self.probes = probes::Group::default();
+        let (context, reports, uid) = (self.context.clone(), self.reports.0.clone(), names::uid(&self.pod).to_owned());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = volumes::unmount(&context, &uid) {
+                tracing::warn!(uid, "cannot take a pod's volumes away: {error:#}");
+            }
+            if let Some(cgroups) = &context.cgroups {
+                cgroups.remove_pod(&uid);
+            }
+            drop(reports.blocking_send(Report::CleanedUp));
+        });
+    }
+
+    /// The object is gone: nothing of the pod is kept.
+    fn forget(&mut self) {
+        let uid = names::uid(&self.pod).to_owned();
+        self.context.images.forget_pod(&uid);
+        self.context.tokens.forget_pod(&uid);
+        self.context.directory.remove(&uid);
+        let (context, pods, pod, seen) = (self.context.clone(), self.pods.clone(), self.pod.clone(), self.seen.clone());
+        tokio::spawn(async move {
+            let containers: Vec<String> = seen.containers.iter().map(|c| c.id.clone()).collect();
+            let sandboxes: Vec<String> = seen.sandboxes.iter().map(|s| s.id.clone()).collect();
+            stop::remove_all(&context, &containers, &sandboxes).await;
+            crate::logs::remove_pod(&context, &pod, &seen);
+            if let Err(error) = volumes::remove(&context, &uid) {
+                tracing::warn!(uid, "cannot remove a pod's directory: {error:#}");
+            }
+            pods.forget(&uid);
+        });
+    }
+}
+
+fn after(time: Timestamp, pause: Duration) -> Timestamp {
+    time.saturating_add(SignedDuration::try_from(pause).unwrap_or_default()).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,6 @@
+//! Pods in CRI's terms: the configuration of sandboxes and containers.
+
+pub mod container;
+pub mod mounts;
+pub mod sandbox;
+mod security;
