@@ -12,6 +12,7 @@ mod error;
 pub mod fake;
 mod reference;
 mod runtime;
+pub mod testing;
 
 pub use error::{Error, PullFailure, Result};
 pub use k8s_cri::v1;

@@ -6,12 +6,14 @@
 use std::time::Duration;
 
 use containerd_client::events::{ContainerCreate, ContainerDelete, TaskDelete, TaskExit, TaskOom, TaskStart};
-use containerd_client::services::v1::SubscribeRequest;
+use containerd_client::services::v1::{PublishRequest, SubscribeRequest};
 use containerd_client::services::v1::events_client::EventsClient;
 use containerd_client::types::Envelope;
+use containerd_client::{to_any, with_namespace};
 use futures::StreamExt as _;
 use prost::Message;
 use tokio::sync::mpsc;
+use tonic::{Request, Status, Streaming};
 
 use super::{Containerd, NAMESPACE};
 use crate::runtime::{Change, Event, EventStream, Runtime as _};
@@ -25,6 +27,20 @@ const AGREEMENT: Duration = Duration::from_secs(5);
 
 /// Between attempts to connect while the runtime is away.
 const RECONNECT: Duration = Duration::from_millis(50);
+
+/// Published to see that a subscription stands.
+const SUBSCRIBED: &str = "/kogge/subscribed";
+
+/// What is listened to.
+const TOPICS: [&str; 7] = [
+    "/containers/create",
+    "/containers/delete",
+    "/tasks/start",
+    "/tasks/exit",
+    "/tasks/oom",
+    "/tasks/delete",
+    SUBSCRIBED,
+];
 
 pub(super) fn stream(runtime: Containerd) -> EventStream {
     let (sender, receiver) = mpsc::channel(BUFFER);
@@ -44,12 +60,7 @@ fn tokio_stream(receiver: mpsc::Receiver<Event>) -> impl futures::Stream<Item = 
 /// Reads containerd's stream into `sender`, connecting as often as it takes. Ends when nobody reads any more.
 async fn pump(runtime: &Containerd, sender: &mpsc::Sender<Event>) {
     loop {
-        let filters = ["tasks/start", "tasks/exit", "tasks/oom", "tasks/delete", "containers/create", "containers/delete"]
-            .map(|topic| format!("namespace=={NAMESPACE},topic==\"/{topic}\""))
-            .to_vec();
-        let subscribed = EventsClient::new(runtime.channel.clone()).subscribe(SubscribeRequest { filters }).await;
-        if let Ok(answer) = subscribed {
-            let mut envelopes = answer.into_inner();
+        if let Ok(mut envelopes) = subscribe(runtime).await {
             if sender.send(Event::Resync).await.is_err() {
                 return;
             }
@@ -67,6 +78,25 @@ async fn pump(runtime: &Containerd, sender: &mpsc::Sender<Event>) {
             return;
         }
         tokio::time::sleep(RECONNECT).await;
+    }
+}
+
+/// Subscribes, and returns when containerd has us on its list: what happens later is not missed.
+async fn subscribe(runtime: &Containerd) -> Result<Streaming<Envelope>, Status> {
+    let filters = TOPICS.map(|topic| format!("namespace=={NAMESPACE},topic==\"{topic}\"")).to_vec();
+    let mut client = EventsClient::new(runtime.channel.clone());
+    let mut publisher = client.clone();
+    // containerd answers a subscription with its first event, not before: so we publish one until it does.
+    let knock = async {
+        loop {
+            let request = PublishRequest { topic: SUBSCRIBED.to_owned(), event: Some(to_any(&TaskStart::default())) };
+            publisher.publish(with_namespace!(request, NAMESPACE)).await?;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        answer = client.subscribe(SubscribeRequest { filters }) => Ok(answer?.into_inner()),
+        error = knock => error,
     }
 }
 

@@ -277,7 +277,8 @@ impl State {
             started_at: container.started_at,
             finished_at: container.finished_at,
             exit_code: container.exit_code,
-            image: container.config.image.clone(),
+            // As containerd tells it: the image's first name, however the image was asked for.
+            image: Some(v1::ImageSpec { image: self.image_name(container), ..Default::default() }),
             image_ref: container.image_id.clone(),
             image_id: container.image_id.clone(),
             reason: container.reason.clone(),
@@ -291,6 +292,11 @@ impl State {
             }),
             ..Default::default()
         })
+    }
+
+    fn image_name(&self, container: &Container) -> String {
+        let names = self.images.get(&container.image_id);
+        names.and_then(|names| names.first()).unwrap_or(&container.image_id).clone()
     }
 
     pub fn container_list(&self, filter: &v1::ContainerFilter) -> Vec<v1::Container> {
