@@ -3,6 +3,8 @@
 //! They are made when first asked for, and kept compressed: nearly all clients ask for that, and a few hundred kilobytes
 //! stand for several megabytes. Only JSON is served; clients that want protobuf get 406 and do without.
 
+mod documents;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::sync::OnceLock;
@@ -44,7 +46,7 @@ impl OpenApi {
     /// `None` for other paths.
     pub fn serve(&self, path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
         let document = match path {
-            "/openapi/v2" => self.v2.get_or_init(|| Document::new(&api_rules::openapi::v2_document())),
+            "/openapi/v2" => self.v2.get_or_init(|| Document::new(&documents::v2())),
             "/openapi/v3" => &self.v3().index,
             _ => self.v3().groups.get(path.strip_prefix("/openapi/v3/")?)?,
         };
@@ -60,7 +62,7 @@ impl OpenApi {
             let groups: BTreeMap<String, Document> = group_versions()
                 .map(|(group, version)| {
                     let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
-                    (path, Document::new(&api_rules::openapi::v3_group(group, version)))
+                    (path, Document::new(&documents::v3_group(group, version)))
                 })
                 .collect();
             let paths: serde_json::Map<String, Value> = groups

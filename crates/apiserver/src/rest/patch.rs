@@ -1,6 +1,6 @@
 //! PATCH: JSON patch, merge patch and strategic merge patch on the newest object, tried again when others come between.
 
-use api_rules::{Encoding, Kind, document, patch, value};
+use api_rules::{Kind, patch, value};
 use api_types::Status;
 use http::{StatusCode, header};
 use serde_json::Value;
@@ -46,13 +46,10 @@ async fn change(call: &Call<'_>, dry_run: bool) -> Result<bytes::Bytes, Status> 
 
 /// `object` after the patch that a request of this content type brings.
 pub fn apply_to(kind: &dyn Kind, content_type: &str, object: &Value, body: &[u8]) -> Result<Value, Status> {
-    let type_ = Type::of(content_type)?;
-    let parsed = document::parse(body, Encoding::Json);
-    let patch = parsed.map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?.value;
-    match type_ {
-        Type::Json => patch::json::apply(object, &patch),
-        Type::Merge => patch::merge::apply(object, &patch),
-        Type::Strategic => patch::strategic::apply(object, &patch, kind.schema()),
+    match Type::of(content_type)? {
+        Type::Json => patch::json::apply(object, body),
+        Type::Merge => patch::merge::apply(object, body),
+        Type::Strategic => patch::strategic::apply(object, body, kind.schema()),
     }
 }
 

@@ -84,7 +84,8 @@ impl ServiceAllocator {
     /// Whether something has to be chosen.
     fn has_gaps(&self, service: &Value) -> bool {
         let spec = &service["spec"];
-        let blank_address = needs_address(spec) && spec["clusterIP"].as_str().is_none_or(str::is_empty);
+        let is_blank = |value: &Value| value.as_str().is_none_or(str::is_empty);
+        let blank_address = needs_address(spec) && (is_blank(&spec["clusterIP"]) || is_blank(&spec["clusterIPs"][0]));
         let blank_port = spec["ports"].as_array().into_iter().flatten().any(|port| port_number(&port["nodePort"]).is_none());
         let blank_check = needs_health_check_port(spec) && port_number(&spec["healthCheckNodePort"]).is_none();
         blank_address || (allocates_ports(spec) && blank_port) || blank_check
