@@ -12,6 +12,7 @@ pub mod kind;
 pub mod kinds;
 pub mod metadata;
 pub mod names;
+pub mod openapi;
 pub mod patch;
 pub mod scale;
 pub mod schema;

@@ -1,0 +1,49 @@
+//! The OpenAPI documents: what clients learn the types and paths from (`kubectl explain`, validation, apply).
+//!
+//! Version 3 has a document for each group and version; version 2 is one document for all, derived from the former.
+//! Only what is served appears.
+
+mod paths;
+mod schemas;
+mod v2;
+mod v2_protobuf;
+#[cfg(test)]
+mod tests;
+
+use serde_json::{Map, Value, json};
+
+use crate::{kind::Kind, kinds};
+
+pub use v2_protobuf::encode as v2_protobuf;
+
+/// The API level that the types are of.
+const VERSION: &str = "v1.36.0";
+
+/// The v3 document of a group (empty for the core) and version; without paths or schemas if nothing of it is served.
+pub fn v3_group(group: &str, version: &str) -> Value {
+    let served: Vec<_> = kinds::all().iter().copied().filter(|k| (k.names().group, k.names().version) == (group, version)).collect();
+    v3(&served)
+}
+
+/// The v2 document of everything, as JSON; [`v2_protobuf`] encodes it for clients that insist.
+pub fn v2_document() -> Value {
+    v2::from_v3(v3(kinds::all()))
+}
+
+fn v3(served: &[&'static dyn Kind]) -> Value {
+    let mut all: Map<String, Value> = Map::new();
+    for kind in served {
+        all.extend(paths::of(*kind));
+    }
+    all.sort_keys();
+    json!({
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": VERSION},
+        "paths": all,
+        "components": {
+            "schemas": schemas::of(served),
+            "securitySchemes": {"BearerToken": {"type": "apiKey", "name": "authorization", "in": "header", "description": "Bearer Token authentication"}},
+        },
+        "security": [{"BearerToken": []}],
+    })
+}
