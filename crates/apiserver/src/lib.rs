@@ -28,6 +28,7 @@ pub mod negotiate;
 pub mod node_proxy;
 pub mod openapi;
 mod paths;
+mod protobuf;
 pub mod query;
 pub mod random;
 mod render;

@@ -2,14 +2,15 @@
 
 use api_rules::Encoding;
 use api_types::Status;
+use bytes::Bytes;
 use http::{HeaderMap, header};
 
-use crate::query::Query;
+use crate::{protobuf, query::Query};
 
 /// What `Accept` may name.
 const ACCEPTED: [&str; 2] = ["application/json", "application/yaml"];
 /// What a body may be.
-const BODIES: [&str; 2] = ["application/json", "application/yaml"];
+const BODIES: [&str; 3] = ["application/json", "application/yaml", PROTOBUF];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Media {
@@ -113,14 +114,30 @@ fn include_object(query: &Query) -> Result<IncludeObject, Status> {
     }
 }
 
-/// The encoding of a request's body; 415 for what cannot be read.
-pub fn body_encoding(headers: &HeaderMap) -> Result<Encoding, Status> {
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+fn content_type(headers: &HeaderMap) -> &str {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    match given.split(';').next().map(str::trim) {
-        Some("" | "application/json") => Ok(Encoding::Json),
-        Some("application/yaml" | "application/x-yaml" | "text/yaml") => Ok(Encoding::Yaml),
+    given.split(';').next().unwrap_or("").trim()
+}
+
+/// The encoding of a request's body once it is [`readable`]; 415 for what cannot be read.
+pub fn body_encoding(headers: &HeaderMap) -> Result<Encoding, Status> {
+    match content_type(headers) {
+        "" | "application/json" | PROTOBUF => Ok(Encoding::Json),
+        "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Encoding::Yaml),
         _ => Err(Status::unsupported_media_type(&BODIES)),
     }
+}
+
+/// A body in JSON or YAML: what came as protobuf is turned into JSON.
+pub fn readable(headers: &HeaderMap, body: Bytes) -> Result<Bytes, Status> {
+    if body.is_empty() || content_type(headers) != PROTOBUF {
+        return Ok(body);
+    }
+    let object = protobuf::to_json(&body);
+    let object = object.map_err(|error| Status::bad_request(format!("the body could not be decoded: {error}")))?;
+    Ok(api_rules::encode(&object).into())
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::{
     app::App,
     authn::impersonation,
     metrics::{self, Counted, LongRunning},
+    negotiate,
     paths,
     query::Query,
     request::{Attributes, RequestInfo, User},
@@ -87,7 +88,7 @@ impl Server {
             info,
             query: Query::parse(query),
             headers: &parts.headers,
-            body: read(body).await?,
+            body: negotiate::readable(&parts.headers, read(body).await?)?,
             warnings: &warnings,
         };
         let mut response = rest::serve(&call).await?;
