@@ -193,6 +193,7 @@ impl<K: Object> Keeper<K> {
                     continue;
                 }
             };
+            self.shared.lost();
             if begun.elapsed() > LIVED {
                 backoff.reset();
                 quiet = false;
@@ -257,7 +258,10 @@ impl<K: Object> Keeper<K> {
         let request = Request::get(self.path(&query)).header(header::ACCEPT, accept);
         let reading = async {
             match self.inner.api.open(request, Bytes::new()).await {
-                Ok(answer) => self.read(answer.into_body()).await,
+                Ok(answer) => {
+                    self.shared.heard();
+                    self.read(answer.into_body()).await
+                }
                 Err(error) if error.code() == 410 => Ended::Expired,
                 Err(error) => Ended::Failed(error.into()),
             }

@@ -10,7 +10,10 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tokio_util::sync::DropGuard;
 
 use api_types::object::Object;
@@ -74,7 +77,19 @@ pub(crate) struct Shared<K> {
     handlers: Mutex<Vec<Handler<K>>>,
     revision: watch::Sender<u64>,
     lists: watch::Sender<u64>,
+    hearing: Mutex<Hearing>,
     pub(crate) list_again: Notify,
+}
+
+/// A watch that is taken up again within this time has missed nothing that matters.
+const SHORT_GAP: Duration = Duration::from_secs(5);
+
+/// Since when the watch has heard the server.
+#[derive(Clone, Copy)]
+enum Hearing {
+    Never,
+    Since(Instant),
+    Lost { since: Instant, at: Instant },
 }
 
 struct Objects<K> {
@@ -94,12 +109,32 @@ impl<K: Object> Shared<K> {
             handlers: Mutex::new(Vec::new()),
             revision: watch::Sender::new(0),
             lists: watch::Sender::new(0),
+            hearing: Mutex::new(Hearing::Never),
             list_again: Notify::new(),
         }
     }
 
     pub(crate) fn revision(&self) -> u64 {
         *self.revision.borrow()
+    }
+
+    /// The watch is open.
+    pub(crate) fn heard(&self) {
+        let now = Instant::now();
+        let mut hearing = self.hearing.lock();
+        *hearing = match *hearing {
+            Hearing::Since(since) => Hearing::Since(since),
+            Hearing::Lost { since, at } if now - at < SHORT_GAP => Hearing::Since(since),
+            Hearing::Lost { .. } | Hearing::Never => Hearing::Since(now),
+        };
+    }
+
+    /// The watch has ended.
+    pub(crate) fn lost(&self) {
+        let mut hearing = self.hearing.lock();
+        if let Hearing::Since(since) = *hearing {
+            *hearing = Hearing::Lost { since, at: Instant::now() };
+        }
     }
 
     pub(crate) fn apply(&self, object: K) {
@@ -301,6 +336,17 @@ impl<K: Object> Store<K> {
 
     pub fn has_synced(&self) -> bool {
         *self.shared.lists.borrow() > 0
+    }
+
+    /// For how long the store has followed the server without a gap that matters; none while it does not.
+    ///
+    /// Silence of an object means something only if we were listening.
+    pub fn listening_for(&self) -> Option<Duration> {
+        match *self.shared.hearing.lock() {
+            Hearing::Since(since) => Some(since.elapsed()),
+            Hearing::Lost { since, at } if at.elapsed() < SHORT_GAP => Some(since.elapsed()),
+            Hearing::Lost { .. } | Hearing::Never => None,
+        }
     }
 
     /// Everything up to this revision is in; 0 before the first list.

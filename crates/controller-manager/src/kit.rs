@@ -12,7 +12,7 @@ use std::{
 
 use api_types::{
     object::{Object, Watched},
-    plan::{Decision, Failure, Plan},
+    plan::{Decision, Failure, Plan, Target},
 };
 use client::{Executor, Index, Informers, Leadership, Recorder, Store, WorkQueue, executor::WriteError};
 use component::{Clock, Shutdown};
@@ -124,6 +124,14 @@ pub trait Reconciler: Send + Sync + 'static {
     fn decide(&self, key: &Key, extra: Extra<'_>) -> Option<Decision>;
 }
 
+/// A controller that needs more than caches to decide.
+pub trait Work: Send + Sync + 'static {
+    const NAME: &'static str;
+
+    /// When to look at the key again, if nothing changes before.
+    fn work(&self, key: &Key) -> impl Future<Output = Result<Option<Duration>, Failed>> + Send;
+}
+
 /// Waits until the caches are filled, then works on the queue whenever this instance leads.
 pub fn run<R: Reconciler>(
     context: &Context,
@@ -133,17 +141,23 @@ pub fn run<R: Reconciler>(
     workers: usize,
     synced: impl Future<Output = ()> + Send + 'static,
 ) -> JoinHandle<()> {
-    let worker = Arc::new(Worker {
-        reconciler,
-        executor,
-        queue,
-        clock: context.clock.clone(),
-        failures: Mutex::new(HashMap::new()),
-    });
+    let work = Brain { reconciler, executor, clock: context.clock.clone(), failures: Mutex::new(HashMap::new()) };
+    run_work(context, work, queue, workers, synced)
+}
+
+/// The same for a controller that does its own reading.
+pub fn run_work<W: Work>(
+    context: &Context,
+    work: W,
+    queue: Arc<WorkQueue<Key>>,
+    workers: usize,
+    synced: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    let work = Arc::new(work);
     while_leading(context, synced, move || {
-        let worker = worker.clone();
+        let (work, queue) = (work.clone(), queue.clone());
         async move {
-            futures::future::join_all((0..workers.max(1)).map(|_| worker.work())).await;
+            futures::future::join_all((0..workers.max(1)).map(|_| worker(&*work, &queue))).await;
         }
     })
 }
@@ -174,14 +188,6 @@ where
     })
 }
 
-struct Worker<R> {
-    reconciler: R,
-    executor: Executor,
-    queue: Arc<WorkQueue<Key>>,
-    clock: Arc<dyn Clock>,
-    failures: Mutex<HashMap<Key, Failure>>,
-}
-
 /// Gives a key back to its queue, also when the work on it is dropped half-way.
 struct Taken<'a> {
     queue: &'a WorkQueue<Key>,
@@ -198,44 +204,45 @@ impl Drop for Taken<'_> {
     }
 }
 
-impl<R: Reconciler> Worker<R> {
-    async fn work(&self) {
-        while let Some(key) = self.queue.next().await {
-            let mut taken = Taken { queue: &self.queue, key: key.clone(), finished: false };
-            match self.one(&key).await {
-                Ok(again_in) => {
-                    self.failures.lock().remove(&key);
-                    self.queue.forget(&key);
-                    if let Some(delay) = again_in {
-                        self.queue.add_after(key, delay);
-                    }
-                }
-                Err(failed) => {
-                    failed.log(R::NAME, &key);
-                    if let Failed::Write(error) = failed {
-                        self.failures.lock().insert(key.clone(), error.failure);
-                    }
-                    self.queue.add_rate_limited(key);
+async fn worker<W: Work>(work: &W, queue: &WorkQueue<Key>) {
+    while let Some(key) = queue.next().await {
+        let mut taken = Taken { queue, key: key.clone(), finished: false };
+        match work.work(&key).await {
+            Ok(again_in) => {
+                queue.forget(&key);
+                if let Some(delay) = again_in {
+                    queue.add_after(key, delay);
                 }
             }
-            taken.finished = true;
+            Err(failed) => {
+                failed.log(W::NAME, &key);
+                queue.add_rate_limited(key);
+            }
         }
+        taken.finished = true;
     }
+}
 
-    async fn one(&self, key: &Key) -> Result<Option<Duration>, Failed> {
+/// A [`Reconciler`] with what it needs to act.
+struct Brain<R> {
+    reconciler: R,
+    executor: Executor,
+    clock: Arc<dyn Clock>,
+    /// The writes at which the last plans stopped.
+    failures: Mutex<HashMap<Key, Failure>>,
+}
+
+impl<R: Reconciler> Work for Brain<R> {
+    const NAME: &'static str = R::NAME;
+
+    async fn work(&self, key: &Key) -> Result<Option<Duration>, Failed> {
         let failure = self.failures.lock().get(key).cloned();
         let extra = Extra { live: None, failure: failure.as_ref(), now: self.clock.now() };
         let plan = match self.reconciler.decide(key, extra) {
-            None => return Ok(None),
+            None => Plan::default(),
             Some(Decision::Do(plan)) => plan,
             Some(Decision::Need(target)) => {
-                let api = self.executor.api();
-                let object: Option<Bare> =
-                    api.get_metadata(&target.resource, &target.namespace, &target.name).await.map_err(Failed::Read)?;
-                let live = Live {
-                    deleting: object.as_ref().is_some_and(|object| object.metadata.deleting()),
-                    uid: object.map(|object| object.metadata.uid.into_string()),
-                };
+                let live = live(&self.executor, &target).await?;
                 match self.reconciler.decide(key, Extra { live: Some(&live), ..extra }) {
                     Some(Decision::Do(plan)) => plan,
                     // One read is all that a brain may ask for.
@@ -243,14 +250,53 @@ impl<R: Reconciler> Worker<R> {
                 }
             }
         };
-        self.executor.run(&plan).await.map_err(Failed::Write)?;
-        Ok(plan.again_in)
+        match self.executor.run(&plan).await {
+            Ok(()) => {
+                self.failures.lock().remove(key);
+                Ok(plan.again_in)
+            }
+            Err(error) => {
+                self.failures.lock().insert(key.clone(), error.failure.clone());
+                Err(Failed::Write(error))
+            }
+        }
     }
 }
 
-enum Failed {
+/// The object as the API has it now.
+pub async fn live(executor: &Executor, target: &Target) -> Result<Live, Failed> {
+    let api = executor.api();
+    let object: Option<Bare> =
+        api.get_metadata(&target.resource, &target.namespace, &target.name).await.map_err(Failed::Read)?;
+    Ok(Live {
+        deleting: object.as_ref().is_some_and(|object| object.metadata.deleting()),
+        uid: object.map(|object| object.metadata.uid.into_string()),
+    })
+}
+
+/// Why a key has to be tried again.
+pub enum Failed {
     Read(client::Error),
     Write(WriteError),
+    Other(anyhow::Error),
+}
+
+impl From<client::Error> for Failed {
+    fn from(error: client::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl From<WriteError> for Failed {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error)
+    }
+}
+
+impl From<anyhow::Error> for Failed {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
 }
 
 impl Failed {
@@ -258,6 +304,7 @@ impl Failed {
         let (stale, error): (bool, &(dyn std::error::Error + 'static)) = match self {
             Self::Read(error) => (false, error),
             Self::Write(error) => (error.is_stale(), error),
+            Self::Other(error) => (false, error.as_ref()),
         };
         let mut text = error.to_string();
         let mut source = error.source();

@@ -6,11 +6,16 @@
 
 pub mod adoption;
 pub mod certificates;
+pub mod cidr;
 pub mod deployment;
 pub mod endpoint_slice;
 pub mod endpoints;
+pub mod node_ipam;
+pub mod node_lifecycle;
+pub mod pod_gc;
 pub mod replica_set;
 pub mod root_ca_publisher;
 pub mod service_account;
+pub mod taint_eviction;
 pub mod time;
 pub mod view;

@@ -1,13 +1,19 @@
 //! The one list of controllers, and for each what it watches.
 
+mod certificate_approving;
+mod certificate_signing;
 mod deployment;
 mod endpoint_slice;
 mod endpoints;
+mod node_ipam;
+mod node_lifecycle;
+mod pod_gc;
 mod replica_set;
 mod root_ca_publisher;
 mod selected;
 mod service_account;
 mod signer;
+mod taint_eviction;
 
 use tokio::task::JoinHandle;
 
@@ -19,12 +25,18 @@ type Start = fn(&Context) -> anyhow::Result<Vec<JoinHandle<()>>>;
 
 /// Upstream's names, as `--controllers` takes them.
 const ALL: &[(&str, Start)] = &[
+    ("certificatesigningrequest-approving-controller", certificate_approving::start),
+    ("certificatesigningrequest-signing-controller", certificate_signing::start),
     ("deployment-controller", deployment::start),
     ("endpoints-controller", endpoints::start),
     ("endpointslice-controller", endpoint_slice::start),
+    ("node-ipam-controller", node_ipam::start),
+    ("node-lifecycle-controller", node_lifecycle::start),
+    ("pod-garbage-collector-controller", pod_gc::start),
     ("replicaset-controller", replica_set::start),
     ("root-ca-certificate-publisher-controller", root_ca_publisher::start),
     ("serviceaccount-controller", service_account::start),
+    ("taint-eviction-controller", taint_eviction::start),
 ];
 
 /// Starts those that are switched on.
