@@ -6,7 +6,8 @@ const COLUMNS: &str = include_str!("../data/columns.tsv");
 
 /// The columns of a kind; kinds that upstream has no printer for show name and age.
 pub fn of(names: &Names) -> Vec<Column> {
-    let found: Vec<_> = COLUMNS.lines().filter(|line| !line.starts_with('#')).skip(1).filter_map(|line| row(line, names)).collect();
+    let found: Vec<_> =
+        COLUMNS.lines().filter(|line| !line.starts_with('#')).skip(1).filter_map(|line| row(line, names)).collect();
     if found.is_empty() { DEFAULT.to_vec() } else { found }
 }
 
@@ -36,7 +37,9 @@ const fn describe(column: &'static str) -> &'static str {
         }
         b"Ready" => "The aggregate readiness state of what this object stands for.",
         b"Status" => "The aggregate status of the object.",
-        b"Restarts" => "The number of times the containers in this pod have been restarted and when the last container in this pod has restarted.",
+        b"Restarts" => {
+            "The number of times the containers in this pod have been restarted and when the last container in this pod has restarted."
+        }
         _ => column,
     }
 }

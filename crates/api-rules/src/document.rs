@@ -190,8 +190,12 @@ mod tests {
 
     #[test]
     fn yaml_reads_as_kubectl_does() {
-        check("mode: 0644\nport: 80\nok: yes\nf: 8.0\nn:\n", Encoding::Yaml,
-            json!({"mode": 420, "port": 80, "ok": true, "f": 8, "n": null}), &[]);
+        check(
+            "mode: 0644\nport: 80\nok: yes\nf: 8.0\nn:\n",
+            Encoding::Yaml,
+            json!({"mode": 420, "port": 80, "ok": true, "f": 8, "n": null}),
+            &[],
+        );
     }
 
     #[test]

@@ -21,4 +21,6 @@ pub mod typed;
 pub mod value;
 
 pub use document::{Document, Encoding, encode, is_noop};
-pub use kind::{Column, Context, Decoded, FieldValidation, Kind, Names, Requester, ScalePaths, Scope, Storage, Subresource};
+pub use kind::{
+    Column, Context, Decoded, FieldValidation, Kind, Names, Requester, ScalePaths, Scope, Storage, Subresource,
+};

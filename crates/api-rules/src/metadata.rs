@@ -85,7 +85,8 @@ pub fn validate_update(new: &ObjectMeta, old: &ObjectMeta, errors: &mut Vec<Fiel
     let path = Path::new("metadata");
     if old.deletion_timestamp.is_some() {
         let had: BTreeSet<_> = old.finalizers.iter().flatten().collect();
-        let added: Vec<_> = new.finalizers.iter().flatten().filter(|f| !had.contains(f)).map(|f| format!("{f:?}")).collect();
+        let added: Vec<_> =
+            new.finalizers.iter().flatten().filter(|f| !had.contains(f)).map(|f| format!("{f:?}")).collect();
         if !added.is_empty() {
             errors.push(FieldError::forbidden(
                 &path.child("finalizers"),
@@ -106,7 +107,11 @@ pub fn validate_update(new: &ObjectMeta, old: &ObjectMeta, errors: &mut Vec<Fiel
     immutable("uid", json!(new.uid), json!(old.uid));
     immutable("creationTimestamp", json!(new.creation_timestamp), json!(old.creation_timestamp));
     immutable("deletionTimestamp", json!(new.deletion_timestamp), json!(old.deletion_timestamp));
-    immutable("deletionGracePeriodSeconds", json!(new.deletion_grace_period_seconds), json!(old.deletion_grace_period_seconds));
+    immutable(
+        "deletionGracePeriodSeconds",
+        json!(new.deletion_grace_period_seconds),
+        json!(old.deletion_grace_period_seconds),
+    );
     validate_owned(new, &path, errors);
 }
 
@@ -171,7 +176,9 @@ fn validate_owners(owners: &[OwnerReference], path: &Path, errors: &mut Vec<Fiel
 
 fn validate_finalizers(finalizers: &[String], path: &Path, errors: &mut Vec<FieldError>) {
     for finalizer in finalizers {
-        errors.extend(names::qualified_name(finalizer).into_iter().map(|e| FieldError::invalid(path, finalizer.as_str(), e)));
+        errors.extend(
+            names::qualified_name(finalizer).into_iter().map(|e| FieldError::invalid(path, finalizer.as_str(), e)),
+        );
     }
     if ["orphan", "foregroundDeletion"].iter().all(|f| finalizers.iter().any(|have| have == f)) {
         errors.push(FieldError::invalid(

@@ -58,7 +58,13 @@ pub trait Resource: Send + Sync + 'static {
     fn prepare_update(_new: &mut Value, _old: &Value, _subresource: Option<&str>, _context: &Context) {}
     fn validate(_object: &Self::Object, _errors: &mut Vec<FieldError>) {}
     /// For updates; `validate` is run on the new object as well, except on the status subresource.
-    fn validate_update(_new: &Self::Object, _old: &Self::Object, _subresource: Option<&str>, _errors: &mut Vec<FieldError>) {}
+    fn validate_update(
+        _new: &Self::Object,
+        _old: &Self::Object,
+        _subresource: Option<&str>,
+        _errors: &mut Vec<FieldError>,
+    ) {
+    }
     fn warnings(_object: &Self::Object) -> Vec<String> {
         Vec::new()
     }
@@ -97,15 +103,21 @@ impl<R: Resource> Typed<R> {
 
     fn cannot_be_handled(given: &str, why: impl std::fmt::Display) -> Status {
         let names = R::NAMES;
-        Status::bad_request(format!("{given} in version \"{}\" cannot be handled as a {}: {why}", names.version, names.kind))
+        Status::bad_request(format!(
+            "{given} in version \"{}\" cannot be handled as a {}: {why}",
+            names.version, names.kind
+        ))
     }
 
     fn check(value: Value, duplicates: Vec<String>, validation: FieldValidation) -> Result<Decoded, Status> {
         let mut object = value;
         set_type(&mut object, &R::NAMES)?;
         let schema = schema_of::<R>();
-        let findings = schema::decode::normalise(&mut object, schema).map_err(|e| Self::cannot_be_handled(R::NAMES.kind, e))?;
-        let named = |what: &str, paths: Vec<String>| paths.into_iter().map(move |path| format!("{what} field {path:?}")).collect::<Vec<_>>();
+        let findings =
+            schema::decode::normalise(&mut object, schema).map_err(|e| Self::cannot_be_handled(R::NAMES.kind, e))?;
+        let named = |what: &str, paths: Vec<String>| {
+            paths.into_iter().map(move |path| format!("{what} field {path:?}")).collect::<Vec<_>>()
+        };
         let mut found = named("duplicate", duplicates);
         found.extend(named("unknown", findings.unknown));
         match validation {
@@ -179,9 +191,8 @@ impl<R: Resource> Kind for Typed<R> {
     }
 
     fn decode(&self, body: &[u8], encoding: Encoding, validation: FieldValidation) -> Result<Decoded, Status> {
-        let document = document::parse(body, encoding).map_err(|e| {
-            Status::bad_request(format!("couldn't get version/kind; json parse error: {e}"))
-        })?;
+        let document = document::parse(body, encoding)
+            .map_err(|e| Status::bad_request(format!("couldn't get version/kind; json parse error: {e}")))?;
         Self::check(document.value, document.duplicates, validation)
     }
 

@@ -22,7 +22,8 @@ impl Plugin for DefaultTolerationSeconds {
         }
         let Some(spec) = object["spec"].as_object_mut() else { return Ok(()) };
         let present = spec.get("tolerations").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let missing: Vec<_> = TAINTS.into_iter().filter(|taint| !present.iter().any(|one| covers(one, taint))).collect();
+        let missing: Vec<_> =
+            TAINTS.into_iter().filter(|taint| !present.iter().any(|one| covers(one, taint))).collect();
         if missing.is_empty() {
             return Ok(());
         }

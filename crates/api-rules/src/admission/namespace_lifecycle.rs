@@ -20,7 +20,11 @@ impl Plugin for NamespaceLifecycle {
         if on_namespace && request.operation == Operation::Delete && IMMORTAL.contains(&request.name) {
             return Err(request.forbidden("this namespace may not be deleted"));
         }
-        if on_namespace || request.namespace.is_empty() || request.operation != Operation::Create || is_access_review(request) {
+        if on_namespace
+            || request.namespace.is_empty()
+            || request.operation != Operation::Create
+            || is_access_review(request)
+        {
             return Ok(());
         }
         let Some(namespace) = world.get("", "namespaces", "", request.namespace) else {
@@ -29,7 +33,8 @@ impl Plugin for NamespaceLifecycle {
         if namespace["status"]["phase"] != "Terminating" {
             return Ok(());
         }
-        let why = format!("unable to create new content in namespace {} because it is being terminated", request.namespace);
+        let why =
+            format!("unable to create new content in namespace {} because it is being terminated", request.namespace);
         let cause = format!("namespace {} is being terminated", request.namespace);
         Err(request.forbidden(why).with_cause("NamespaceTerminating", &cause, "metadata.namespace"))
     }

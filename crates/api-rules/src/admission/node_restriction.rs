@@ -69,10 +69,14 @@ impl Kubelet<'_> {
         match self.request.operation {
             Operation::Create => self.mirror_pod(pod),
             Operation::Delete if self.is_bound_here(self.request.old) => Ok(()),
-            Operation::Delete => self.refuse(format!("node {node:?} can only delete pods with spec.nodeName set to itself")),
+            Operation::Delete => {
+                self.refuse(format!("node {node:?} can only delete pods with spec.nodeName set to itself"))
+            }
             operation => {
                 let verb = format!("{operation:?}").to_uppercase();
-                self.refuse(format!("unexpected operation {verb:?}, node {node:?} can only create and delete mirror pods"))
+                self.refuse(format!(
+                    "unexpected operation {verb:?}, node {node:?} can only create and delete mirror pods"
+                ))
             }
         }
     }
@@ -80,7 +84,9 @@ impl Kubelet<'_> {
     fn mirror_pod(&self, pod: &Value) -> Result<(), Status> {
         let node = self.node;
         if pod["metadata"]["annotations"].get(MIRROR_ANNOTATION).is_none() {
-            let why = format!("pod does not have {MIRROR_ANNOTATION:?} annotation, node {node:?} can only create mirror pods");
+            let why = format!(
+                "pod does not have {MIRROR_ANNOTATION:?} annotation, node {node:?} can only create mirror pods"
+            );
             return self.refuse(why);
         }
         if pod["spec"]["nodeName"] != node {
@@ -88,7 +94,8 @@ impl Kubelet<'_> {
         }
         let owners = pod["metadata"]["ownerReferences"].as_array().map_or(&[][..], Vec::as_slice);
         if owners.len() > 1 {
-            return self.refuse(format!("node {node:?} can only create pods with a single owner reference set to itself"));
+            return self
+                .refuse(format!("node {node:?} can only create pods with a single owner reference set to itself"));
         }
         if let Some(owner) = owners.first()
             && !(owner["apiVersion"] == "v1" && owner["kind"] == "Node" && owner["name"] == node)
@@ -120,7 +127,8 @@ impl Kubelet<'_> {
             return self.refuse(format!("unexpected operation, node {node:?} can only update the status of pods"));
         }
         if !self.is_bound_here(self.request.old) {
-            return self.refuse(format!("node {node:?} can only update pod status for pods with spec.nodeName set to itself"));
+            return self
+                .refuse(format!("node {node:?} can only update pod status for pods with spec.nodeName set to itself"));
         }
         let old = self.request.old.map(|old| &old["metadata"]["labels"]);
         if changed(old, &pod["metadata"]["labels"]).next().is_some() {
@@ -156,7 +164,8 @@ impl Kubelet<'_> {
             Operation::Update => {
                 let old = request.old.unwrap_or(&Value::Null);
                 let old_labels = &old["metadata"]["labels"];
-                let forbidden: BTreeSet<_> = changed(Some(old_labels), labels).filter(|label| is_restricted(label)).collect();
+                let forbidden: BTreeSet<_> =
+                    changed(Some(old_labels), labels).filter(|label| is_restricted(label)).collect();
                 if !forbidden.is_empty() {
                     return self.refuse(format!("is not allowed to modify labels: {}", join(&forbidden)));
                 }

@@ -9,12 +9,27 @@ impl Cluster {
         let mut cluster = Self(Vec::new());
         cluster.add("", "namespaces", "", json!({"metadata": {"name": "shop"}, "status": {"phase": "Active"}}));
         cluster.add("", "namespaces", "", json!({"metadata": {"name": "gone"}, "status": {"phase": "Terminating"}}));
-        cluster.add("", "serviceaccounts", "shop", json!({"metadata": {"name": "default"}, "imagePullSecrets": [{"name": "pull"}]}));
-        cluster.add("", "serviceaccounts", "shop", json!({"metadata": {"name": "quiet"}, "automountServiceAccountToken": false}));
+        cluster.add(
+            "",
+            "serviceaccounts",
+            "shop",
+            json!({"metadata": {"name": "default"}, "imagePullSecrets": [{"name": "pull"}]}),
+        );
+        cluster.add(
+            "",
+            "serviceaccounts",
+            "shop",
+            json!({"metadata": {"name": "quiet"}, "automountServiceAccountToken": false}),
+        );
         cluster.add("", "pods", "shop", json!({"metadata": {"name": "p", "uid": "u1"}, "spec": {"nodeName": "a"}}));
         cluster.add("", "pods", "shop", json!({"metadata": {"name": "q", "uid": "u2"}, "spec": {"nodeName": "b"}}));
         let classes = "scheduling.k8s.io";
-        cluster.add(classes, "priorityclasses", "", json!({"metadata": {"name": "high"}, "value": 1000, "preemptionPolicy": "Never"}));
+        cluster.add(
+            classes,
+            "priorityclasses",
+            "",
+            json!({"metadata": {"name": "high"}, "value": 1000, "preemptionPolicy": "Never"}),
+        );
         cluster
     }
 
@@ -25,7 +40,10 @@ impl Cluster {
 
 impl World for Cluster {
     fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
-        let found = self.0.iter().find(|(g, r, n, o)| (*g, *r, *n) == (group, resource, namespace) && o["metadata"]["name"] == name)?;
+        let found = self
+            .0
+            .iter()
+            .find(|(g, r, n, o)| (*g, *r, *n) == (group, resource, namespace) && o["metadata"]["name"] == name)?;
         Some(Arc::clone(&found.3))
     }
 
@@ -48,7 +66,13 @@ struct Case<'a> {
 }
 
 fn create(target: &str) -> Case<'_> {
-    Case { user: User::new("ann", ["system:authenticated"]), operation: Operation::Create, target, namespace: "shop", old: None }
+    Case {
+        user: User::new("ann", ["system:authenticated"]),
+        operation: Operation::Create,
+        target,
+        namespace: "shop",
+        old: None,
+    }
 }
 
 impl Case<'_> {
@@ -66,7 +90,8 @@ impl Case<'_> {
     /// The object after admission, or the message of the refusal.
     fn run_in(&self, world: &Cluster, object: &Value) -> Result<Value, String> {
         let mut parts = self.target.split('/');
-        let (group, resource, subresource) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap_or_default());
+        let (group, resource, subresource) =
+            (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap_or_default());
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let request = AdmissionRequest {
             operation: self.operation,
@@ -102,7 +127,8 @@ fn pod(spec: Value) -> Value {
 #[test]
 fn namespaces_must_live() {
     create("/configmaps").check(json!({"metadata": {"name": "x"}}), "");
-    Case { namespace: "none", ..create("/configmaps") }.check(json!({"metadata": {"name": "x"}}), r#"namespaces "none" not found"#);
+    Case { namespace: "none", ..create("/configmaps") }
+        .check(json!({"metadata": {"name": "x"}}), r#"namespaces "none" not found"#);
     Case { namespace: "gone", ..create("/configmaps") }.check(
         json!({"metadata": {"name": "x"}}),
         r#"configmaps "x" is forbidden: unable to create new content in namespace gone because it is being terminated"#,
@@ -118,7 +144,8 @@ fn namespaces_must_live() {
 
 #[test]
 fn a_pod_gets_its_account_token_and_pull_secrets() {
-    let admitted = create("/pods").run(pod(json!({"containers": [{"name": "c"}], "initContainers": [{"name": "i"}]}))).unwrap();
+    let admitted =
+        create("/pods").run(pod(json!({"containers": [{"name": "c"}], "initContainers": [{"name": "i"}]}))).unwrap();
     let spec = &admitted["spec"];
     assert_eq!(spec["serviceAccountName"], "default");
     assert_eq!(spec["serviceAccount"], "default");
@@ -152,13 +179,17 @@ fn tolerations_are_added_once() {
     let tolerations = |given: Value| {
         let admitted = create("/pods").run(pod(json!({"containers": [], "tolerations": given}))).unwrap();
         let list = admitted["spec"]["tolerations"].as_array().unwrap().clone();
-        list.iter().map(|t| format!("{}={}", t["key"].as_str().unwrap_or_default(), t["tolerationSeconds"])).collect::<Vec<_>>()
+        list.iter()
+            .map(|t| format!("{}={}", t["key"].as_str().unwrap_or_default(), t["tolerationSeconds"]))
+            .collect::<Vec<_>>()
     };
     let both = ["node.kubernetes.io/not-ready=300", "node.kubernetes.io/unreachable=300"];
     assert_eq!(tolerations(Value::Null), both);
     assert_eq!(tolerations(json!([{"operator": "Exists"}])), ["=null"]);
     assert_eq!(
-        tolerations(json!([{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}])),
+        tolerations(
+            json!([{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}])
+        ),
         ["node.kubernetes.io/not-ready=5", "node.kubernetes.io/unreachable=300"]
     );
     assert_eq!(tolerations(json!([{"operator": "Exists", "effect": "NoSchedule"}])), [&["=null"], &both[..]].concat());
@@ -166,7 +197,11 @@ fn tolerations_are_added_once() {
 
 #[test]
 fn priorities_come_from_classes() {
-    let priority = |spec: Value| create("/pods").run(pod(spec)).map(|pod| (pod["spec"]["priority"].clone(), pod["spec"]["preemptionPolicy"].clone()));
+    let priority = |spec: Value| {
+        create("/pods")
+            .run(pod(spec))
+            .map(|pod| (pod["spec"]["priority"].clone(), pod["spec"]["preemptionPolicy"].clone()))
+    };
     assert_eq!(priority(json!({})), Ok((json!(0), json!("PreemptLowerPriority"))));
     assert_eq!(priority(json!({"priorityClassName": "high"})), Ok((json!(1000), json!("Never"))));
     assert_eq!(
@@ -177,7 +212,8 @@ fn priorities_come_from_classes() {
         priority(json!({"priority": 7})),
         Err(r#"pods "web" is forbidden: the integer value of priority (7) must not be provided in pod spec; priority admission controller computed 0 from the given PriorityClass name"#.to_owned())
     );
-    let updated = create("/pods").over(pod(json!({"priority": 5, "preemptionPolicy": "Never"}))).run(pod(json!({}))).unwrap();
+    let updated =
+        create("/pods").over(pod(json!({"priority": 5, "preemptionPolicy": "Never"}))).run(pod(json!({}))).unwrap();
     assert_eq!(updated["spec"]["priority"], 5);
 }
 
@@ -208,13 +244,18 @@ fn new_nodes_are_not_ready() {
 #[test]
 fn a_kubelet_keeps_to_its_node() {
     let node = |target| Case { namespace: "", ..create(target) }.by_node();
-    node("/nodes").check(json!({"metadata": {"name": "a", "labels": {"kubernetes.io/hostname": "a", "mine": "1"}}}), "");
-    node("/nodes").check(json!({"metadata": {"name": "b"}}), r#"nodes "b" is forbidden: node "a" is not allowed to modify node "b""#);
+    node("/nodes")
+        .check(json!({"metadata": {"name": "a", "labels": {"kubernetes.io/hostname": "a", "mine": "1"}}}), "");
+    node("/nodes").check(
+        json!({"metadata": {"name": "b"}}),
+        r#"nodes "b" is forbidden: node "a" is not allowed to modify node "b""#,
+    );
     node("/nodes").check(
         json!({"metadata": {"name": "a", "labels": {"node-restriction.kubernetes.io/x": "1", "node-role.kubernetes.io/master": ""}}}),
         r#"nodes "a" is forbidden: node "a" is not allowed to set the following labels: node-restriction.kubernetes.io/x, node-role.kubernetes.io/master"#,
     );
-    let old = json!({"metadata": {"name": "a", "labels": {"node-restriction.kubernetes.io/x": "1"}}, "spec": {"taints": []}});
+    let old =
+        json!({"metadata": {"name": "a", "labels": {"node-restriction.kubernetes.io/x": "1"}}, "spec": {"taints": []}});
     node("/nodes").over(old.clone()).check(old.clone(), "");
     node("/nodes").over(old.clone()).check(
         json!({"metadata": {"name": "a"}}),
@@ -265,14 +306,21 @@ fn a_kubelet_keeps_to_its_pods() {
 #[test]
 fn a_kubelet_gets_tokens_of_its_pods() {
     let check = |bound: Value, why: &str| {
-        let expected = if why.is_empty() { String::new() } else { format!(r#"serviceaccounts "default" is forbidden: {why}"#) };
+        let expected =
+            if why.is_empty() { String::new() } else { format!(r#"serviceaccounts "default" is forbidden: {why}"#) };
         let token = json!({"metadata": {"name": "default"}, "spec": {"boundObjectRef": bound}});
         create("/serviceaccounts/token").by_node().check(token, &expected);
     };
     check(json!({"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": "u1"}), "");
     check(Value::Null, "node requested token not bound to a pod");
-    check(json!({"kind": "Secret", "apiVersion": "v1", "name": "p", "uid": "u1"}), "node requested token not bound to a pod");
-    check(json!({"kind": "Pod", "apiVersion": "v1", "name": "p"}), "node requested token with a pod binding without a uid");
+    check(
+        json!({"kind": "Secret", "apiVersion": "v1", "name": "p", "uid": "u1"}),
+        "node requested token not bound to a pod",
+    );
+    check(
+        json!({"kind": "Pod", "apiVersion": "v1", "name": "p"}),
+        "node requested token with a pod binding without a uid",
+    );
     check(
         json!({"kind": "Pod", "apiVersion": "v1", "name": "q", "uid": "u2"}),
         "node requested token bound to a pod scheduled on a different node",

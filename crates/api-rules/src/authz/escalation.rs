@@ -66,18 +66,24 @@ fn covers(owner: &Rule, part: &Rule) -> bool {
     let has = |have: &[String], want: &[String]| want.iter().all(|one| have.iter().any(|h| h == "*" || h == one));
     let resource = |want: &String| {
         owner.resources.iter().any(|have| {
-            have == "*" || have == want || (have.starts_with("*/") && want.split_once('/').is_some_and(|(_, sub)| &have[2..] == sub))
+            have == "*"
+                || have == want
+                || (have.starts_with("*/") && want.split_once('/').is_some_and(|(_, sub)| &have[2..] == sub))
         })
     };
     let path = |want: &String| {
-        owner.non_resource_urls.iter().any(|have| have == "*" || have == want || have.strip_suffix('*').is_some_and(|p| want.starts_with(p)))
+        owner
+            .non_resource_urls
+            .iter()
+            .any(|have| have == "*" || have == want || have.strip_suffix('*').is_some_and(|p| want.starts_with(p)))
     };
     has(&owner.verbs, &part.verbs)
         && has(&owner.api_groups, &part.api_groups)
         && part.resources.iter().all(resource)
         && part.non_resource_urls.iter().all(path)
         && (owner.resource_names.is_empty()
-            || (!part.resource_names.is_empty() && part.resource_names.iter().all(|name| owner.resource_names.contains(name))))
+            || (!part.resource_names.is_empty()
+                && part.resource_names.iter().all(|name| owner.resource_names.contains(name))))
 }
 
 #[cfg(test)]
@@ -86,7 +92,13 @@ mod tests {
 
     fn rule(verbs: &[&str], resources: &[&str], names: &[&str]) -> Rule {
         let own = |list: &[&str]| list.iter().map(|one| (*one).to_owned()).collect();
-        Rule { verbs: own(verbs), api_groups: own(&[""]), resources: own(resources), resource_names: own(names), ..Rule::default() }
+        Rule {
+            verbs: own(verbs),
+            api_groups: own(&[""]),
+            resources: own(resources),
+            resource_names: own(names),
+            ..Rule::default()
+        }
     }
 
     fn check(owned: &[Rule], wanted: &[Rule], missing: &[&str]) {
@@ -112,13 +124,21 @@ mod tests {
     fn names_narrow() {
         let one = [rule(&["get"], &["secrets"], &["a"])];
         check(&one, &[rule(&["get"], &["secrets"], &["a"])], &[]);
-        check(&one, &[rule(&["get"], &["secrets"], &[])], &[r#"{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}"#]);
+        check(
+            &one,
+            &[rule(&["get"], &["secrets"], &[])],
+            &[r#"{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}"#],
+        );
         check(&[rule(&["*"], &["*"], &[])], &[rule(&["get"], &["secrets"], &["z"])], &[]);
     }
 
     #[test]
     fn a_star_must_be_owned_to_be_given() {
-        check(&[rule(&["get"], &["pods"], &[])], &[rule(&["*"], &["pods"], &[])], &[r#"{APIGroups:[""], Resources:["pods"], Verbs:["*"]}"#]);
+        check(
+            &[rule(&["get"], &["pods"], &[])],
+            &[rule(&["*"], &["pods"], &[])],
+            &[r#"{APIGroups:[""], Resources:["pods"], Verbs:["*"]}"#],
+        );
         check(&[rule(&["*"], &["*/scale"], &[])], &[rule(&["patch"], &["deployments/scale"], &[])], &[]);
     }
 }

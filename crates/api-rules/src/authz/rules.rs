@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn names() {
-        let one = rule(json!({"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"]}));
+        let one =
+            rule(json!({"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"]}));
         check(&one, "get", " pods a", true);
         check(&one, "get", " pods b", false);
         check(&one, "list", " pods", false);

@@ -22,9 +22,29 @@ use crate::{
 const DECISIONS: [&str; 2] = ["Approved", "Denied"];
 const MIN_SECONDS: i32 = 600;
 const USAGES: [&str; 23] = [
-    "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment", "decipher only",
-    "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel", "ipsec user", "key agreement",
-    "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime", "server auth", "signing", "timestamping",
+    "any",
+    "cert sign",
+    "client auth",
+    "code signing",
+    "content commitment",
+    "crl sign",
+    "data encipherment",
+    "decipher only",
+    "digital signature",
+    "email protection",
+    "encipher only",
+    "ipsec end system",
+    "ipsec tunnel",
+    "ipsec user",
+    "key agreement",
+    "key encipherment",
+    "microsoft sgc",
+    "netscape sgc",
+    "ocsp signing",
+    "s/mime",
+    "server auth",
+    "signing",
+    "timestamping",
 ];
 
 pub struct CertificateSigningRequest;
@@ -45,8 +65,20 @@ impl Resource for CertificateSigningRequest {
     const SCOPE: Scope = Scope::Cluster;
     const STORAGE: Option<Storage> = Some(Storage { prefix: "certificatesigningrequests", cached: true });
     const SUBRESOURCES: &'static [Subresource] = &[
-        Subresource { name: "approval", group: "certificates.k8s.io", version: "v1", kind: "CertificateSigningRequest", verbs: GET_PATCH_UPDATE },
-        Subresource { name: "status", group: "certificates.k8s.io", version: "v1", kind: "CertificateSigningRequest", verbs: GET_PATCH_UPDATE },
+        Subresource {
+            name: "approval",
+            group: "certificates.k8s.io",
+            version: "v1",
+            kind: "CertificateSigningRequest",
+            verbs: GET_PATCH_UPDATE,
+        },
+        Subresource {
+            name: "status",
+            group: "certificates.k8s.io",
+            version: "v1",
+            kind: "CertificateSigningRequest",
+            verbs: GET_PATCH_UPDATE,
+        },
     ];
     const FIELDS: &'static [&'static str] = &["spec.signerName"];
     const NAME_RULE: NameRule = metadata::path_segment;
@@ -105,23 +137,45 @@ impl Resource for CertificateSigningRequest {
         }
         signer(&spec.signer_name, &path.child("signerName"), errors);
         if let Some(seconds) = spec.expiration_seconds.filter(|s| *s < MIN_SECONDS) {
-            errors.push(FieldError::invalid(&path.child("expirationSeconds"), seconds, format!("may not specify a duration less than {MIN_SECONDS} seconds (10 minutes)")));
+            errors.push(FieldError::invalid(
+                &path.child("expirationSeconds"),
+                seconds,
+                format!("may not specify a duration less than {MIN_SECONDS} seconds (10 minutes)"),
+            ));
         }
     }
 
-    fn validate_update(new: &v1::CertificateSigningRequest, old: &v1::CertificateSigningRequest, subresource: Option<&str>, errors: &mut Vec<FieldError>) {
-        let conditions = |object: &v1::CertificateSigningRequest| object.status.as_ref().and_then(|s| s.conditions.clone()).unwrap_or_default();
+    fn validate_update(
+        new: &v1::CertificateSigningRequest,
+        old: &v1::CertificateSigningRequest,
+        subresource: Option<&str>,
+        errors: &mut Vec<FieldError>,
+    ) {
+        let conditions = |object: &v1::CertificateSigningRequest| {
+            object.status.as_ref().and_then(|s| s.conditions.clone()).unwrap_or_default()
+        };
         let path = Path::new("status").child("conditions");
         let now = conditions(new);
         for gone in conditions(old).iter().filter(|o| !now.iter().any(|n| n.type_ == o.type_)) {
-            errors.push(FieldError::forbidden(&path, format!("updates may not remove a condition of type {:?}", gone.type_)));
+            errors.push(FieldError::forbidden(
+                &path,
+                format!("updates may not remove a condition of type {:?}", gone.type_),
+            ));
         }
         if subresource == Some("approval") && DECISIONS.iter().all(|d| now.iter().any(|c| c.type_ == *d)) {
-            errors.push(FieldError::invalid(&path, "Approved,Denied", "Approved and Denied conditions are mutually exclusive"));
+            errors.push(FieldError::invalid(
+                &path,
+                "Approved,Denied",
+                "Approved and Denied conditions are mutually exclusive",
+            ));
         }
         for (i, condition) in now.iter().enumerate() {
             if DECISIONS.contains(&condition.type_.as_str()) && condition.status != "True" {
-                errors.push(FieldError::not_supported(&path.index(i).child("status"), condition.status.as_str(), &["True"]));
+                errors.push(FieldError::not_supported(
+                    &path.index(i).child("status"),
+                    condition.status.as_str(),
+                    &["True"],
+                ));
             }
         }
     }
@@ -160,7 +214,8 @@ fn stamp(new: &mut Value, old: &Value, now: Timestamp) {
     value::each(value::child(new, "status"), "conditions", |condition| {
         let same = before.iter().find(|o| o["type"] == condition["type"]);
         value::default(condition, "status", "True");
-        let since = same.filter(|o| o["status"] == condition["status"]).and_then(|o| o.get("lastTransitionTime")).cloned();
+        let since =
+            same.filter(|o| o["status"] == condition["status"]).and_then(|o| o.get("lastTransitionTime")).cloned();
         value::default(condition, "lastTransitionTime", since.unwrap_or_else(|| time.clone()));
         value::default(condition, "lastUpdateTime", time.clone());
     });
@@ -169,14 +224,26 @@ fn stamp(new: &mut Value, old: &Value, now: Timestamp) {
 fn signer(name: &str, path: &Path, errors: &mut Vec<FieldError>) {
     match name.split_once('/') {
         _ if name.is_empty() => errors.push(FieldError::required(path, "")),
-        None => errors.push(FieldError::invalid(path, name, "must be a fully qualified domain and path of the form 'example.com/signer-name'")),
+        None => errors.push(FieldError::invalid(
+            path,
+            name,
+            "must be a fully qualified domain and path of the form 'example.com/signer-name'",
+        )),
         Some((domain, rest)) => {
             names::report(names::dns_subdomain(domain), path, name, errors);
             if !domain.contains('.') {
-                errors.push(FieldError::invalid(path, name, "should be a domain with at least two segments separated by dots"));
+                errors.push(FieldError::invalid(
+                    path,
+                    name,
+                    "should be a domain with at least two segments separated by dots",
+                ));
             }
             if rest.is_empty() {
-                errors.push(FieldError::invalid(path, name, "must be a fully qualified domain and path of the form 'example.com/signer-name'"));
+                errors.push(FieldError::invalid(
+                    path,
+                    name,
+                    "must be a fully qualified domain and path of the form 'example.com/signer-name'",
+                ));
             }
         }
     }
@@ -223,17 +290,27 @@ mod tests {
         let mut new = old.clone();
         json_patch::merge(&mut new, &change);
         let (groups, extra) = (vec![], BTreeMap::new());
-        let context = Context { now: Timestamp::UNIX_EPOCH, user: Requester { name: "x", uid: "", groups: &groups, extra: &extra } };
+        let context = Context {
+            now: Timestamp::UNIX_EPOCH,
+            user: Requester { name: "x", uid: "", groups: &groups, extra: &extra },
+        };
         kind.prepare_update(&mut new, &old, subresource, &context);
         let types: Vec<_> = value::items(&new, &["status", "conditions"]).iter().map(|c| c["type"].clone()).collect();
-        assert_eq!(json!({"types": types, "certificate": new["status"]["certificate"], "username": new["spec"]["username"]}), wanted);
+        assert_eq!(
+            json!({"types": types, "certificate": new["status"]["certificate"], "username": new["spec"]["username"]}),
+            wanted
+        );
     }
 
     #[test]
     fn each_path_changes_its_own() {
         let change = json!({"spec": {"username": "evil"}, "status": {"certificate": "YQ==", "conditions": [{"type": "Approved", "status": "True"}]}});
         update(None, change.clone(), json!({"types": ["Failed"], "certificate": null, "username": "u"}));
-        update(Some("approval"), change.clone(), json!({"types": ["Failed", "Approved"], "certificate": null, "username": "u"}));
+        update(
+            Some("approval"),
+            change.clone(),
+            json!({"types": ["Failed", "Approved"], "certificate": null, "username": "u"}),
+        );
         update(Some("status"), change, json!({"types": [], "certificate": "YQ==", "username": "u"}));
     }
 }

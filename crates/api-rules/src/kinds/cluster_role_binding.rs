@@ -40,7 +40,12 @@ impl Resource for ClusterRoleBinding {
         rbac::validate_binding(&object.role_ref, object.subjects.as_deref(), false, errors);
     }
 
-    fn validate_update(new: &v1::ClusterRoleBinding, old: &v1::ClusterRoleBinding, _: Option<&str>, errors: &mut Vec<FieldError>) {
+    fn validate_update(
+        new: &v1::ClusterRoleBinding,
+        old: &v1::ClusterRoleBinding,
+        _: Option<&str>,
+        errors: &mut Vec<FieldError>,
+    ) {
         rbac::validate_role_kept(&new.role_ref, &old.role_ref, errors);
     }
 

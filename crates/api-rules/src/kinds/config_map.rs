@@ -1,7 +1,5 @@
 //! ConfigMap: keys with text or bytes, at most 1 MiB in all; may be made immutable.
 
-
-
 use api_types::{
     field::{FieldError, Path},
     k8s_openapi::api::core::v1,
@@ -66,7 +64,9 @@ impl Resource for ConfigMap {
         if new.immutable != Some(true) {
             errors.push(FieldError::forbidden(&Path::new("immutable"), "field is immutable when `immutable` is set"));
         }
-        for (member, differs) in [("data", new.data != old.data), ("binaryData", json!(new.binary_data) != json!(old.binary_data))] {
+        for (member, differs) in
+            [("data", new.data != old.data), ("binaryData", json!(new.binary_data) != json!(old.binary_data))]
+        {
             if differs {
                 errors.push(FieldError::forbidden(&Path::new(member), "field is immutable when `immutable` is set"));
             }

@@ -88,15 +88,23 @@ impl Resource for Deployment {
         if let Some(strategy) = &spec.strategy {
             validate_strategy(strategy, &path.child("strategy"), errors);
         }
-        if let Some(deadline) = spec.progress_deadline_seconds {
-            if deadline <= spec.min_ready_seconds.unwrap_or(0) {
-                errors.push(FieldError::invalid(&path.child("progressDeadlineSeconds"), deadline, "must be greater than minReadySeconds"));
-            }
+        if let Some(deadline) = spec.progress_deadline_seconds
+            && deadline <= spec.min_ready_seconds.unwrap_or(0)
+        {
+            errors.push(FieldError::invalid(
+                &path.child("progressDeadlineSeconds"),
+                deadline,
+                "must be greater than minReadySeconds",
+            ));
         }
     }
 
     fn validate_update(new: &v1::Deployment, old: &v1::Deployment, _: Option<&str>, errors: &mut Vec<FieldError>) {
-        workload::validate_selector_kept(new.spec.as_ref().map(|s| &s.selector), old.spec.as_ref().map(|s| &s.selector), errors);
+        workload::validate_selector_kept(
+            new.spec.as_ref().map(|s| &s.selector),
+            old.spec.as_ref().map(|s| &s.selector),
+            errors,
+        );
     }
 
     fn warnings(object: &v1::Deployment) -> Vec<String> {
@@ -136,14 +144,24 @@ fn validate_strategy(strategy: &DeploymentStrategy, path: &Path, errors: &mut Ve
             validate_share(unavailable, &at.child("maxUnavailable"), errors);
             validate_share(surge, &at.child("maxSurge"), errors);
             if share(unavailable) == 0 && share(surge) == 0 {
-                errors.push(FieldError::invalid(&at.child("maxUnavailable"), json!(unavailable), "may not be 0 when `maxSurge` is 0"));
+                errors.push(FieldError::invalid(
+                    &at.child("maxUnavailable"),
+                    json!(unavailable),
+                    "may not be 0 when `maxSurge` is 0",
+                ));
             }
             if matches!(unavailable, IntOrString::String(_)) && share(unavailable) > 100 {
-                errors.push(FieldError::invalid(&at.child("maxUnavailable"), json!(unavailable), "must not be greater than 100%"));
+                errors.push(FieldError::invalid(
+                    &at.child("maxUnavailable"),
+                    json!(unavailable),
+                    "must not be greater than 100%",
+                ));
             }
         }
         ("Recreate", None) => {}
-        (other, _) => errors.push(FieldError::not_supported(&path.child("type"), other, &["Recreate", "RollingUpdate"])),
+        (other, _) => {
+            errors.push(FieldError::not_supported(&path.child("type"), other, &["Recreate", "RollingUpdate"]))
+        }
     }
 }
 

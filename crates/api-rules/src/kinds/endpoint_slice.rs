@@ -84,7 +84,9 @@ impl Resource for EndpointSlice {
             let path = Path::new("ports").index(i);
             let name = port.name.as_deref().unwrap_or_default();
             if !name.is_empty() {
-                errors.extend(names::dns_label(name).into_iter().map(|e| FieldError::invalid(&path.child("name"), name, e)));
+                errors.extend(
+                    names::dns_label(name).into_iter().map(|e| FieldError::invalid(&path.child("name"), name, e)),
+                );
             }
             if !seen.insert(name) {
                 errors.push(FieldError::duplicate(&path.child("name"), name));
@@ -93,9 +95,18 @@ impl Resource for EndpointSlice {
         }
     }
 
-    fn validate_update(new: &v1::EndpointSlice, old: &v1::EndpointSlice, _: Option<&str>, errors: &mut Vec<FieldError>) {
+    fn validate_update(
+        new: &v1::EndpointSlice,
+        old: &v1::EndpointSlice,
+        _: Option<&str>,
+        errors: &mut Vec<FieldError>,
+    ) {
         if new.address_type != old.address_type {
-            errors.push(FieldError::invalid(&Path::new("addressType"), new.address_type.as_str(), "field is immutable"));
+            errors.push(FieldError::invalid(
+                &Path::new("addressType"),
+                new.address_type.as_str(),
+                "field is immutable",
+            ));
         }
     }
 
@@ -132,18 +143,26 @@ fn validate_endpoint(endpoint: &v1::Endpoint, address_type: &str, path: &Path, e
             _ => endpoint_ip(address),
         };
         let family = address.parse::<std::net::IpAddr>().map(|ip| if ip.is_ipv4() { "IPv4" } else { "IPv6" });
-        if let (true, Ok(family)) = (["IPv4", "IPv6"].contains(&address_type), family) {
-            if family != address_type {
-                wrong.push(format!("must be an {address_type} address"));
-            }
+        if let (true, Ok(family)) = (["IPv4", "IPv6"].contains(&address_type), family)
+            && family != address_type
+        {
+            wrong.push(format!("must be an {address_type} address"));
         }
         errors.extend(wrong.into_iter().map(|e| FieldError::invalid(&at, address.as_str(), e)));
     }
     if let Some(node) = &endpoint.node_name {
-        errors.extend(names::dns_subdomain(node).into_iter().map(|e| FieldError::invalid(&path.child("nodeName"), node.as_str(), e)));
+        errors.extend(
+            names::dns_subdomain(node)
+                .into_iter()
+                .map(|e| FieldError::invalid(&path.child("nodeName"), node.as_str(), e)),
+        );
     }
     if let Some(hostname) = &endpoint.hostname {
-        errors.extend(names::dns_label(hostname).into_iter().map(|e| FieldError::invalid(&path.child("hostname"), hostname.as_str(), e)));
+        errors.extend(
+            names::dns_label(hostname)
+                .into_iter()
+                .map(|e| FieldError::invalid(&path.child("hostname"), hostname.as_str(), e)),
+        );
     }
 }
 

@@ -54,7 +54,9 @@ impl Resource for Endpoints {
             for (member, addresses) in [("addresses", ready), ("notReadyAddresses", unready)] {
                 for (j, address) in addresses.iter().enumerate() {
                     let at = path.child(member).index(j).child("ip");
-                    errors.extend(endpoint_ip(&address.ip).into_iter().map(|e| FieldError::invalid(&at, address.ip.as_str(), e)));
+                    errors.extend(
+                        endpoint_ip(&address.ip).into_iter().map(|e| FieldError::invalid(&at, address.ip.as_str(), e)),
+                    );
                 }
             }
             let ports = subset.ports.as_deref().unwrap_or_default();
@@ -64,9 +66,15 @@ impl Resource for Endpoints {
                 if name.is_empty() && ports.len() > 1 {
                     errors.push(FieldError::required(&at.child("name"), ""));
                 } else if !name.is_empty() {
-                    errors.extend(names::dns_label(name).into_iter().map(|e| FieldError::invalid(&at.child("name"), name, e)));
+                    errors.extend(
+                        names::dns_label(name).into_iter().map(|e| FieldError::invalid(&at.child("name"), name, e)),
+                    );
                 }
-                errors.extend(names::port_number(port.port.into()).into_iter().map(|e| FieldError::invalid(&at.child("port"), port.port, e)));
+                errors.extend(
+                    names::port_number(port.port.into())
+                        .into_iter()
+                        .map(|e| FieldError::invalid(&at.child("port"), port.port, e)),
+                );
                 super::validate_protocol(port.protocol.as_deref(), &at.child("protocol"), errors);
             }
         }
@@ -111,7 +119,11 @@ fn shown(object: &v1::Endpoints) -> String {
             match subset.ports.as_deref() {
                 None | Some([]) => all.push(address.ip.clone()),
                 Some(ports) => all.extend(ports.iter().map(|port| {
-                    if address.ip.contains(':') { format!("[{}]:{}", address.ip, port.port) } else { format!("{}:{}", address.ip, port.port) }
+                    if address.ip.contains(':') {
+                        format!("[{}]:{}", address.ip, port.port)
+                    } else {
+                        format!("{}:{}", address.ip, port.port)
+                    }
                 })),
             }
         }

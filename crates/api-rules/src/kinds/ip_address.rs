@@ -31,7 +31,8 @@ impl Resource for IPAddress {
     };
     const SCOPE: Scope = Scope::Cluster;
     const STORAGE: Option<Storage> = Some(Storage { prefix: "ipaddresses", cached: true });
-    const FIELDS: &'static [&'static str] = &["spec.parentRef.group", "spec.parentRef.resource", "spec.parentRef.namespace", "spec.parentRef.name"];
+    const FIELDS: &'static [&'static str] =
+        &["spec.parentRef.group", "spec.parentRef.resource", "spec.parentRef.namespace", "spec.parentRef.name"];
     const NAME_RULE: NameRule = canonical_ip;
 
     fn validate(object: &v1::IPAddress, errors: &mut Vec<FieldError>) {
@@ -46,13 +47,18 @@ impl Resource for IPAddress {
 
     fn validate_update(new: &v1::IPAddress, old: &v1::IPAddress, _: Option<&str>, errors: &mut Vec<FieldError>) {
         if new.spec.parent_ref != old.spec.parent_ref {
-            errors.push(FieldError::invalid(&Path::new("spec").child("parentRef"), json!(new.spec.parent_ref), "field is immutable"));
+            errors.push(FieldError::invalid(
+                &Path::new("spec").child("parentRef"),
+                json!(new.spec.parent_ref),
+                "field is immutable",
+            ));
         }
     }
 
     fn cells(object: &v1::IPAddress, _: Timestamp) -> Vec<Value> {
         let p = &object.spec.parent_ref;
-        let parts = [p.group.as_deref().unwrap_or_default(), &p.resource, p.namespace.as_deref().unwrap_or_default(), &p.name];
+        let parts =
+            [p.group.as_deref().unwrap_or_default(), &p.resource, p.namespace.as_deref().unwrap_or_default(), &p.name];
         let shown = parts.into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join("/");
         vec![cells::name(&object.metadata), shown.into()]
     }

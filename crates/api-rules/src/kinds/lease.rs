@@ -40,7 +40,11 @@ impl Resource for Lease {
             errors.push(FieldError::invalid(&path.child("leaseDurationSeconds"), seconds, "must be greater than 0"));
         }
         if let Some(count) = spec.lease_transitions.filter(|n| *n < 0) {
-            errors.push(FieldError::invalid(&path.child("leaseTransitions"), count, "must be greater than or equal to 0"));
+            errors.push(FieldError::invalid(
+                &path.child("leaseTransitions"),
+                count,
+                "must be greater than or equal to 0",
+            ));
         }
     }
 

@@ -112,10 +112,16 @@ fn validate_label_selector(selector: &LabelSelector, path: &Path, errors: &mut V
         let empty = requirement.values.as_ref().is_none_or(Vec::is_empty);
         match requirement.operator.as_str() {
             "In" | "NotIn" if empty => {
-                errors.push(FieldError::required(&at.child("values"), "must be specified when `operator` is 'In' or 'NotIn'"));
+                errors.push(FieldError::required(
+                    &at.child("values"),
+                    "must be specified when `operator` is 'In' or 'NotIn'",
+                ));
             }
             "Exists" | "DoesNotExist" if !empty => {
-                errors.push(FieldError::forbidden(&at.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
+                errors.push(FieldError::forbidden(
+                    &at.child("values"),
+                    "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+                ));
             }
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             other => errors.push(FieldError::invalid(&at.child("operator"), other, "not a valid selector operator")),

@@ -70,7 +70,9 @@ impl Resource for Namespace {
     fn validate(object: &v1::Namespace, errors: &mut Vec<FieldError>) {
         let path = Path::new("spec").child("finalizers");
         for finalizer in object.spec.iter().flat_map(|s| s.finalizers.iter().flatten()) {
-            errors.extend(names::qualified_name(finalizer).into_iter().map(|e| FieldError::invalid(&path, finalizer.as_str(), e)));
+            errors.extend(
+                names::qualified_name(finalizer).into_iter().map(|e| FieldError::invalid(&path, finalizer.as_str(), e)),
+            );
         }
     }
 

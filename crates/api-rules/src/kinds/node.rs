@@ -39,7 +39,13 @@ impl Resource for Node {
     const SCOPE: Scope = Scope::Cluster;
     const STORAGE: Option<Storage> = Some(Storage { prefix: "minions", cached: true });
     const SUBRESOURCES: &'static [Subresource] = &[
-        Subresource { name: "proxy", group: "", version: "v1", kind: "NodeProxyOptions", verbs: &["create", "delete", "get", "patch", "update"] },
+        Subresource {
+            name: "proxy",
+            group: "",
+            version: "v1",
+            kind: "NodeProxyOptions",
+            verbs: &["create", "delete", "get", "patch", "update"],
+        },
         Subresource { name: "status", group: "", version: "v1", kind: "Node", verbs: GET_PATCH_UPDATE },
     ];
     const FIELDS: &'static [&'static str] = &["spec.unschedulable"];
@@ -54,10 +60,10 @@ impl Resource for Node {
             (one, Some(first)) if one.is_empty() => value::set(spec, &["podCIDR"], first),
             _ => {}
         }
-        if let Some(status) = object.get_mut("status") {
-            if let (Some(capacity), None) = (status.get("capacity").cloned(), status.get("allocatable")) {
-                value::set(status, &["allocatable"], capacity);
-            }
+        if let Some(status) = object.get_mut("status")
+            && let (Some(capacity), None) = (status.get("capacity").cloned(), status.get("allocatable"))
+        {
+            value::set(status, &["allocatable"], capacity);
         }
     }
 
@@ -69,7 +75,11 @@ impl Resource for Node {
             report(names::cidr(cidr), &path.child("podCIDRs").index(i), cidr, errors);
         }
         if cidrs.len() > 2 {
-            errors.push(FieldError::invalid(&path.child("podCIDRs"), json!(cidrs), "may specify no more than one CIDR for each IP family"));
+            errors.push(FieldError::invalid(
+                &path.child("podCIDRs"),
+                json!(cidrs),
+                "may specify no more than one CIDR for each IP family",
+            ));
         }
         validate_taints(spec.taints.as_deref().unwrap_or_default(), &path.child("taints"), errors);
     }
@@ -79,10 +89,16 @@ impl Resource for Node {
         let (new, old) = (spec(new), spec(old));
         let path = Path::new("spec");
         if old.pod_cidrs.as_ref().is_some_and(|c| !c.is_empty()) && new.pod_cidrs != old.pod_cidrs {
-            errors.push(FieldError::forbidden(&path.child("podCIDRs"), "node updates may not change podCIDR except from \"\" to valid"));
+            errors.push(FieldError::forbidden(
+                &path.child("podCIDRs"),
+                "node updates may not change podCIDR except from \"\" to valid",
+            ));
         }
         if old.provider_id.as_ref().is_some_and(|p| !p.is_empty()) && new.provider_id != old.provider_id {
-            errors.push(FieldError::forbidden(&path.child("providerID"), "node updates may not change providerID except from \"\" to valid"));
+            errors.push(FieldError::forbidden(
+                &path.child("providerID"),
+                "node updates may not change providerID except from \"\" to valid",
+            ));
         }
     }
 
@@ -97,7 +113,9 @@ impl Resource for Node {
             let found = status.addresses.iter().flatten().find(|a| a.type_ == type_);
             found.map_or(NONE.to_owned(), |a| a.address.clone()).into()
         };
-        let known = |text: Option<String>| Value::from(text.filter(|t| !t.is_empty()).unwrap_or_else(|| "<unknown>".to_owned()));
+        let known = |text: Option<String>| {
+            Value::from(text.filter(|t| !t.is_empty()).unwrap_or_else(|| "<unknown>".to_owned()))
+        };
         vec![
             cells::name(&object.metadata),
             shown_status(object).into(),

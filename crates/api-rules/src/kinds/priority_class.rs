@@ -60,16 +60,29 @@ impl Resource for PriorityClass {
         }
         let policy = object.preemption_policy.as_deref().unwrap_or_default();
         if !["", "PreemptLowerPriority", "Never"].contains(&policy) {
-            errors.push(FieldError::not_supported(&Path::new("preemptionPolicy"), policy, &["Never", "PreemptLowerPriority"]));
+            errors.push(FieldError::not_supported(
+                &Path::new("preemptionPolicy"),
+                policy,
+                &["Never", "PreemptLowerPriority"],
+            ));
         }
     }
 
-    fn validate_update(new: &v1::PriorityClass, old: &v1::PriorityClass, _: Option<&str>, errors: &mut Vec<FieldError>) {
+    fn validate_update(
+        new: &v1::PriorityClass,
+        old: &v1::PriorityClass,
+        _: Option<&str>,
+        errors: &mut Vec<FieldError>,
+    ) {
         if new.value != old.value {
             errors.push(FieldError::forbidden(&Path::new("value"), "may not be changed in an update."));
         }
         if new.preemption_policy != old.preemption_policy {
-            errors.push(FieldError::invalid(&Path::new("preemptionPolicy"), json!(new.preemption_policy), "field is immutable"));
+            errors.push(FieldError::invalid(
+                &Path::new("preemptionPolicy"),
+                json!(new.preemption_policy),
+                "field is immutable",
+            ));
         }
     }
 

@@ -20,18 +20,32 @@ pub fn validate_rules(rules: Option<&[PolicyRule]>, namespaced: bool, errors: &m
         if !empty(&rule.non_resource_urls) {
             let at = path.child("nonResourceURLs");
             if namespaced {
-                errors.push(FieldError::invalid(&at, json!(rule.non_resource_urls), "namespaced rules cannot apply to non-resource URLs"));
+                errors.push(FieldError::invalid(
+                    &at,
+                    json!(rule.non_resource_urls),
+                    "namespaced rules cannot apply to non-resource URLs",
+                ));
             }
             if !empty(&rule.api_groups) || !empty(&rule.resources) || !empty(&rule.resource_names) {
-                errors.push(FieldError::invalid(&at, json!(rule.non_resource_urls), "rules cannot apply to both regular resources and non-resource URLs"));
+                errors.push(FieldError::invalid(
+                    &at,
+                    json!(rule.non_resource_urls),
+                    "rules cannot apply to both regular resources and non-resource URLs",
+                ));
             }
             continue;
         }
         if empty(&rule.api_groups) {
-            errors.push(FieldError::required(&path.child("apiGroups"), "resource rules must supply at least one api group"));
+            errors.push(FieldError::required(
+                &path.child("apiGroups"),
+                "resource rules must supply at least one api group",
+            ));
         }
         if empty(&rule.resources) {
-            errors.push(FieldError::required(&path.child("resources"), "resource rules must supply at least one resource"));
+            errors.push(FieldError::required(
+                &path.child("resources"),
+                "resource rules must supply at least one resource",
+            ));
         }
     }
 }
@@ -58,7 +72,11 @@ pub fn validate_binding(role: &RoleRef, subjects: Option<&[Subject]>, namespaced
     if role.name.is_empty() {
         errors.push(FieldError::required(&path.child("name"), ""));
     } else {
-        errors.extend(names::path_segment(&role.name).into_iter().map(|e| FieldError::invalid(&path.child("name"), role.name.as_str(), e)));
+        errors.extend(
+            names::path_segment(&role.name)
+                .into_iter()
+                .map(|e| FieldError::invalid(&path.child("name"), role.name.as_str(), e)),
+        );
     }
     for (i, subject) in subjects.unwrap_or_default().iter().enumerate() {
         validate_subject(subject, namespaced, &Path::new("subjects").index(i), errors);
@@ -74,7 +92,9 @@ fn validate_subject(subject: &Subject, namespaced: bool, path: &Path, errors: &m
         "ServiceAccount" => {
             if !subject.name.is_empty() {
                 let wrong = metadata::dns_subdomain(&subject.name, false);
-                errors.extend(wrong.into_iter().map(|e| FieldError::invalid(&path.child("name"), subject.name.as_str(), e)));
+                errors.extend(
+                    wrong.into_iter().map(|e| FieldError::invalid(&path.child("name"), subject.name.as_str(), e)),
+                );
             }
             if !namespaced && subject.namespace.as_ref().is_none_or(String::is_empty) {
                 errors.push(FieldError::required(&path.child("namespace"), ""));
@@ -101,10 +121,11 @@ pub fn validate_role_kept(new: &RoleRef, old: &RoleRef, errors: &mut Vec<FieldEr
 /// The cells `Role`, and wide: users, groups, service accounts.
 pub fn binding_cells(role: &RoleRef, subjects: Option<&[Subject]>) -> (Value, [Value; 3]) {
     let of = |kind: &str| -> Value {
-        let names = subjects.unwrap_or_default().iter().filter(|s| s.kind == kind).map(|s| match (kind, &s.namespace) {
-            ("ServiceAccount", Some(namespace)) => format!("{namespace}/{}", s.name),
-            _ => s.name.clone(),
-        });
+        let names =
+            subjects.unwrap_or_default().iter().filter(|s| s.kind == kind).map(|s| match (kind, &s.namespace) {
+                ("ServiceAccount", Some(namespace)) => format!("{namespace}/{}", s.name),
+                _ => s.name.clone(),
+            });
         names.collect::<Vec<_>>().join(", ").into()
     };
     (format!("{}/{}", role.kind, role.name).into(), [of("User"), of("Group"), of("ServiceAccount")])

@@ -59,12 +59,25 @@ impl Resource for ReplicaSet {
             errors.push(FieldError::required(&path.child("selector"), ""));
             return;
         };
-        workload::validate_counts(&[("replicas", spec.replicas), ("minReadySeconds", spec.min_ready_seconds)], &path, errors);
+        workload::validate_counts(
+            &[("replicas", spec.replicas), ("minReadySeconds", spec.min_ready_seconds)],
+            &path,
+            errors,
+        );
         workload::validate(&spec.selector, spec.template.as_ref(), &path, errors);
     }
 
-    fn validate_update(new: &v1::ReplicaSet, old: &v1::ReplicaSet, subresource: Option<&str>, errors: &mut Vec<FieldError>) {
-        workload::validate_selector_kept(new.spec.as_ref().map(|s| &s.selector), old.spec.as_ref().map(|s| &s.selector), errors);
+    fn validate_update(
+        new: &v1::ReplicaSet,
+        old: &v1::ReplicaSet,
+        subresource: Option<&str>,
+        errors: &mut Vec<FieldError>,
+    ) {
+        workload::validate_selector_kept(
+            new.spec.as_ref().map(|s| &s.selector),
+            old.spec.as_ref().map(|s| &s.selector),
+            errors,
+        );
         if let (Some("status"), Some(status)) = (subresource, &new.status) {
             validate_status(status, errors);
         }
@@ -111,6 +124,10 @@ fn validate_status(status: &v1::ReplicaSetStatus, errors: &mut Vec<FieldError>) 
         }
     }
     if status.available_replicas.unwrap_or(0) > status.ready_replicas.unwrap_or(0) {
-        errors.push(FieldError::invalid(&path.child("availableReplicas"), status.available_replicas, "cannot be greater than readyReplicas"));
+        errors.push(FieldError::invalid(
+            &path.child("availableReplicas"),
+            status.available_replicas,
+            "cannot be greater than readyReplicas",
+        ));
     }
 }

@@ -102,18 +102,23 @@ fn validate_type(object: &v1::Secret, errors: &mut Vec<FieldError>) {
     };
     match object.type_.as_deref().unwrap_or_default() {
         "kubernetes.io/service-account-token" => {
-            let named = object.metadata.annotations.as_ref().is_some_and(|a| a.get(SERVICE_ACCOUNT_NAME).is_some_and(|n| !n.is_empty()));
+            let named = object
+                .metadata
+                .annotations
+                .as_ref()
+                .is_some_and(|a| a.get(SERVICE_ACCOUNT_NAME).is_some_and(|n| !n.is_empty()));
             if !named {
-                errors.push(FieldError::required(&Path::new("metadata").child("annotations").key(SERVICE_ACCOUNT_NAME), ""));
+                errors.push(FieldError::required(
+                    &Path::new("metadata").child("annotations").key(SERVICE_ACCOUNT_NAME),
+                    "",
+                ));
             }
         }
         "kubernetes.io/dockercfg" => validate_json(object, ".dockercfg", errors),
         "kubernetes.io/dockerconfigjson" => validate_json(object, ".dockerconfigjson", errors),
-        "kubernetes.io/basic-auth" => {
-            if data("username").is_none() && data("password").is_none() {
-                require("username");
-                require("password");
-            }
+        "kubernetes.io/basic-auth" if data("username").is_none() && data("password").is_none() => {
+            require("username");
+            require("password");
         }
         "kubernetes.io/ssh-auth" => require("ssh-privatekey"),
         "kubernetes.io/tls" => {

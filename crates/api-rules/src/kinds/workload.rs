@@ -16,8 +16,11 @@ use crate::{
 };
 
 /// How `scale` finds its numbers in workloads.
-pub const SCALE: ScalePaths =
-    ScalePaths { spec_replicas: &["spec", "replicas"], status_replicas: &["status", "replicas"], selector: &["spec", "selector"] };
+pub const SCALE: ScalePaths = ScalePaths {
+    spec_replicas: &["spec", "replicas"],
+    status_replicas: &["status", "replicas"],
+    selector: &["spec", "selector"],
+};
 
 /// The `scale` subresource.
 pub const SCALE_SUBRESOURCE: Subresource =
@@ -38,10 +41,16 @@ pub fn keep_labels(new: &mut Value, old: &Value, subresource: Option<&str>) {
 }
 
 /// Selector and template of a workload whose pods always restart.
-pub fn validate(selector: &LabelSelector, template: Option<&PodTemplateSpec>, path: &Path, errors: &mut Vec<FieldError>) {
+pub fn validate(
+    selector: &LabelSelector,
+    template: Option<&PodTemplateSpec>,
+    path: &Path,
+    errors: &mut Vec<FieldError>,
+) {
     let at = path.child("selector");
     validate_label_selector(selector, &at, errors);
-    let empty = selector.match_labels.as_ref().is_none_or(|l| l.is_empty()) && selector.match_expressions.as_ref().is_none_or(Vec::is_empty);
+    let empty = selector.match_labels.as_ref().is_none_or(|l| l.is_empty())
+        && selector.match_expressions.as_ref().is_none_or(Vec::is_empty);
     if empty {
         errors.push(FieldError::invalid(&at, json!(selector), "empty selector is invalid for deployment"));
     }
@@ -53,17 +62,28 @@ pub fn validate(selector: &LabelSelector, template: Option<&PodTemplateSpec>, pa
     if !empty {
         let labels = template.metadata.as_ref().and_then(|m| m.labels.clone()).unwrap_or_default();
         if Selector::from_label_selector(selector).is_ok_and(|s| !s.matches(&labels)) {
-            errors.push(FieldError::invalid(&at.child("metadata").child("labels"), json!(labels), "`selector` does not match template `labels`"));
+            errors.push(FieldError::invalid(
+                &at.child("metadata").child("labels"),
+                json!(labels),
+                "`selector` does not match template `labels`",
+            ));
         }
     }
     pod::validation::template(template, &at, errors);
     let Some(spec) = &template.spec else { return };
     let at = at.child("spec");
     if spec.restart_policy.as_deref() != Some("Always") {
-        errors.push(FieldError::not_supported(&at.child("restartPolicy"), spec.restart_policy.clone().unwrap_or_default(), &["Always"]));
+        errors.push(FieldError::not_supported(
+            &at.child("restartPolicy"),
+            spec.restart_policy.clone().unwrap_or_default(),
+            &["Always"],
+        ));
     }
     if spec.active_deadline_seconds.is_some() {
-        errors.push(FieldError::forbidden(&at.child("activeDeadlineSeconds"), "activeDeadlineSeconds in ReplicaSet is not Supported"));
+        errors.push(FieldError::forbidden(
+            &at.child("activeDeadlineSeconds"),
+            "activeDeadlineSeconds in ReplicaSet is not Supported",
+        ));
     }
 }
 

@@ -5,10 +5,10 @@
 
 mod paths;
 mod schemas;
-mod v2;
-mod v2_protobuf;
 #[cfg(test)]
 mod tests;
+mod v2;
+mod v2_protobuf;
 
 use serde_json::{Map, Value, json};
 
@@ -21,7 +21,8 @@ const VERSION: &str = "v1.36.0";
 
 /// The v3 document of a group (empty for the core) and version; without paths or schemas if nothing of it is served.
 pub fn v3_group(group: &str, version: &str) -> Value {
-    let served: Vec<_> = kinds::all().iter().copied().filter(|k| (k.names().group, k.names().version) == (group, version)).collect();
+    let served: Vec<_> =
+        kinds::all().iter().copied().filter(|k| (k.names().group, k.names().version) == (group, version)).collect();
     v3(&served)
 }
 

@@ -12,7 +12,8 @@ const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 const ANSWERS: [&str; 2] = ["application/json", "application/yaml"];
 const STREAMS: [&str; 2] = ["application/json", "application/json;stream=watch"];
 const BODIES: [&str; 2] = ["application/json", "application/yaml"];
-const PATCHES: [&str; 3] = ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
+const PATCHES: [&str; 3] =
+    ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
 
 /// All paths of a kind; none if it is only a body.
 pub fn of(kind: &'static dyn Kind) -> Map<String, Value> {
@@ -21,9 +22,17 @@ pub fn of(kind: &'static dyn Kind) -> Map<String, Value> {
     if names.plural.is_empty() {
         return all;
     }
-    let base = if names.group.is_empty() { format!("/api/{}", names.version) } else { format!("/apis/{}/{}", names.group, names.version) };
+    let base = if names.group.is_empty() {
+        format!("/api/{}", names.version)
+    } else {
+        format!("/apis/{}/{}", names.group, names.version)
+    };
     let namespaced = kind.scope() == Scope::Namespaced;
-    let collection = if namespaced { format!("{base}/namespaces/{{namespace}}/{}", names.plural) } else { format!("{base}/{}", names.plural) };
+    let collection = if namespaced {
+        format!("{base}/namespaces/{{namespace}}/{}", names.plural)
+    } else {
+        format!("{base}/{}", names.plural)
+    };
     let paths = Paths { kind, group: operation_group(names.group, names.version), namespaced };
     let verbs = kind.verbs();
     let mut put = |path: String, item: Map<String, Value>| {
@@ -62,9 +71,20 @@ impl Paths {
             item.insert("post".into(), self.operation("post", "create", "", &own, WRITE, Some((&own, &BODIES))));
         }
         if verbs.contains(&"deletecollection") {
-            let parameters: Vec<_> = DELETE.iter().chain(LIST.iter().filter(|p| p.0 != "watch" && p.0 != "allowWatchBookmarks")).copied().collect();
+            let parameters: Vec<_> = DELETE
+                .iter()
+                .chain(LIST.iter().filter(|p| p.0 != "watch" && p.0 != "allowWatchBookmarks"))
+                .copied()
+                .collect();
             let options = format!("{META}.DeleteOptions");
-            let mut operation = self.operation("deletecollection", "delete", "", &format!("{META}.Status"), &parameters, Some((&options, &BODIES)));
+            let mut operation = self.operation(
+                "deletecollection",
+                "delete",
+                "",
+                &format!("{META}.Status"),
+                &parameters,
+                Some((&options, &BODIES)),
+            );
             operation["operationId"] = format!("delete{}Collection{}", self.group, self.subject("")).into();
             item.insert("delete".into(), operation);
         }
@@ -77,7 +97,10 @@ impl Paths {
         self.get_put_patch(&mut item, verbs, "", &own);
         if verbs.contains(&"delete") {
             let options = format!("{META}.DeleteOptions");
-            item.insert("delete".into(), self.operation("delete", "delete", "", &format!("{META}.Status"), DELETE, Some((&options, &BODIES))));
+            item.insert(
+                "delete".into(),
+                self.operation("delete", "delete", "", &format!("{META}.Status"), DELETE, Some((&options, &BODIES))),
+            );
         }
         if item.len() == 1 { Map::new() } else { item }
     }
@@ -91,7 +114,10 @@ impl Paths {
         }
         if verbs.contains(&"patch") {
             let parameters: Vec<_> = WRITE.iter().chain(FORCE).copied().collect();
-            item.insert("patch".into(), self.operation("patch", "patch", sub, body, &parameters, Some((&format!("{META}.Patch"), &PATCHES))));
+            item.insert(
+                "patch".into(),
+                self.operation("patch", "patch", sub, body, &parameters, Some((&format!("{META}.Patch"), &PATCHES))),
+            );
         }
     }
 
@@ -126,8 +152,10 @@ impl Paths {
             let mut operation = self.operation("connect", "connect", suffix, "", &[], None);
             let id = format!("connect{}{}{}{suffix}", self.group, capitalised(method), self.subject(""));
             operation["operationId"] = id.into();
-            operation["responses"] = json!({"200": {"description": "OK", "content": {"*/*": {"schema": {"type": "string"}}}}});
-            operation["x-kubernetes-group-version-kind"] = json!({"group": sub.group, "kind": sub.kind, "version": sub.version});
+            operation["responses"] =
+                json!({"200": {"description": "OK", "content": {"*/*": {"schema": {"type": "string"}}}}});
+            operation["x-kubernetes-group-version-kind"] =
+                json!({"group": sub.group, "kind": sub.kind, "version": sub.version});
             item.insert(method.to_owned(), operation);
         }
     }
@@ -148,7 +176,8 @@ impl Paths {
             parameters.push(in_path("name", format!("name of the {}", self.kind.names().kind)));
         }
         if self.namespaced {
-            parameters.push(in_path("namespace", "object name and auth scope, such as for teams and projects".to_owned()));
+            parameters
+                .push(in_path("namespace", "object name and auth scope, such as for teams and projects".to_owned()));
         }
         parameters.push(parameter(PRETTY));
         Map::from_iter([("parameters".to_owned(), parameters.into())])
@@ -159,20 +188,38 @@ impl Paths {
         format!("{}{}{sub}", if self.namespaced { "Namespaced" } else { "" }, self.kind.names().kind)
     }
 
-    fn operation(&self, action: &str, verb: &str, sub: &str, answer: &str, parameters: &[Parameter], body: Option<(&str, &[&str])>) -> Value {
+    fn operation(
+        &self,
+        action: &str,
+        verb: &str,
+        sub: &str,
+        answer: &str,
+        parameters: &[Parameter],
+        body: Option<(&str, &[&str])>,
+    ) -> Value {
         let names = self.kind.names();
         let media: &[&str] = if action == "list" { &STREAMS } else { &ANSWERS };
-        let content: Map<String, Value> = media.iter().map(|m| ((*m).to_owned(), json!({"schema": {"$ref": format!("{REF}{answer}")}}))).collect();
-        let of = if sub.is_empty() { "the specified".to_owned() } else { format!("{} of the specified", sub.to_lowercase()) };
+        let content: Map<String, Value> =
+            media.iter().map(|m| ((*m).to_owned(), json!({"schema": {"$ref": format!("{REF}{answer}")}}))).collect();
+        let of = if sub.is_empty() {
+            "the specified".to_owned()
+        } else {
+            format!("{} of the specified", sub.to_lowercase())
+        };
         let what = match action {
             "list" => format!("list or watch objects of kind {}", names.kind),
-            "post" => format!("create a {}{}", names.kind, if sub.is_empty() { String::new() } else { format!(" ({})", sub.to_lowercase()) }),
+            "post" => format!(
+                "create a {}{}",
+                names.kind,
+                if sub.is_empty() { String::new() } else { format!(" ({})", sub.to_lowercase()) }
+            ),
             "deletecollection" => format!("delete collection of {}", names.kind),
             "patch" => format!("partially update {of} {}", names.kind),
             "connect" => format!("connect requests to {} of {}", sub.to_lowercase(), names.kind),
             _ => format!("{verb} {of} {}", names.kind),
         };
-        let mut responses = json!({"200": {"description": "OK", "content": content.clone()}, "401": {"description": "Unauthorized"}});
+        let mut responses =
+            json!({"200": {"description": "OK", "content": content.clone()}, "401": {"description": "Unauthorized"}});
         if matches!(action, "post" | "put" | "patch") {
             responses["201"] = json!({"description": "Created", "content": content.clone()});
         }
@@ -189,7 +236,8 @@ impl Paths {
             "x-kubernetes-group-version-kind": schemas::gvk(names),
         });
         if let Some((body, media)) = body {
-            let content: Map<String, Value> = media.iter().map(|m| ((*m).to_owned(), json!({"schema": {"$ref": format!("{REF}{body}")}}))).collect();
+            let content: Map<String, Value> =
+                media.iter().map(|m| ((*m).to_owned(), json!({"schema": {"$ref": format!("{REF}{body}")}}))).collect();
             operation["requestBody"] = json!({"content": content});
             if matches!(action, "post" | "put" | "patch") {
                 operation["requestBody"]["required"] = true.into();
@@ -206,35 +254,91 @@ const PRETTY: Parameter = ("pretty", "string", "If 'true', then the output is pr
 const LIST: &[Parameter] = &[
     ("allowWatchBookmarks", "boolean", "allowWatchBookmarks requests watch events with type \"BOOKMARK\"."),
     ("continue", "string", "The continue option should be set when retrieving more results from the server."),
-    ("fieldSelector", "string", "A selector to restrict the list of returned objects by their fields. Defaults to everything."),
-    ("labelSelector", "string", "A selector to restrict the list of returned objects by their labels. Defaults to everything."),
+    (
+        "fieldSelector",
+        "string",
+        "A selector to restrict the list of returned objects by their fields. Defaults to everything.",
+    ),
+    (
+        "labelSelector",
+        "string",
+        "A selector to restrict the list of returned objects by their labels. Defaults to everything.",
+    ),
     ("limit", "integer", "limit is a maximum number of responses to return for a list call."),
-    ("resourceVersion", "string", "resourceVersion sets a constraint on what resource versions a request may be served from."),
+    (
+        "resourceVersion",
+        "string",
+        "resourceVersion sets a constraint on what resource versions a request may be served from.",
+    ),
     ("resourceVersionMatch", "string", "resourceVersionMatch determines how resourceVersion is applied to list calls."),
     ("sendInitialEvents", "boolean", "`sendInitialEvents=true` may be set together with `watch=true`."),
     ("timeoutSeconds", "integer", "Timeout for the list/watch call."),
-    ("watch", "boolean", "Watch for changes to the described resources and return them as a stream of add, update, and remove notifications."),
+    (
+        "watch",
+        "boolean",
+        "Watch for changes to the described resources and return them as a stream of add, update, and remove notifications.",
+    ),
 ];
 const WRITE: &[Parameter] = &[
-    ("dryRun", "string", "When present, indicates that modifications should not be persisted. Valid values are: - All: all dry run stages will be processed"),
-    ("fieldManager", "string", "fieldManager is a name associated with the actor or entity that is making these changes."),
-    ("fieldValidation", "string", "fieldValidation instructs the server on how to handle objects in the request (POST/PUT/PATCH) containing unknown or duplicate fields. Valid values are: Ignore, Warn, Strict."),
+    (
+        "dryRun",
+        "string",
+        "When present, indicates that modifications should not be persisted. Valid values are: - All: all dry run stages will be processed",
+    ),
+    (
+        "fieldManager",
+        "string",
+        "fieldManager is a name associated with the actor or entity that is making these changes.",
+    ),
+    (
+        "fieldValidation",
+        "string",
+        "fieldValidation instructs the server on how to handle objects in the request (POST/PUT/PATCH) containing unknown or duplicate fields. Valid values are: Ignore, Warn, Strict.",
+    ),
 ];
-const FORCE: &[Parameter] = &[("force", "boolean", "Force is going to \"force\" Apply requests. It means user will re-acquire conflicting fields owned by other people.")];
+const FORCE: &[Parameter] = &[(
+    "force",
+    "boolean",
+    "Force is going to \"force\" Apply requests. It means user will re-acquire conflicting fields owned by other people.",
+)];
 const DELETE: &[Parameter] = &[
-    ("dryRun", "string", "When present, indicates that modifications should not be persisted. Valid values are: - All: all dry run stages will be processed"),
-    ("gracePeriodSeconds", "integer", "The duration in seconds before the object should be deleted. Value must be non-negative integer. The value zero indicates delete immediately."),
-    ("orphanDependents", "boolean", "Deprecated: please use the PropagationPolicy. Should the dependent objects be orphaned."),
-    ("propagationPolicy", "string", "Whether and how garbage collection will be performed. Acceptable values are: 'Orphan', 'Background', 'Foreground'."),
+    (
+        "dryRun",
+        "string",
+        "When present, indicates that modifications should not be persisted. Valid values are: - All: all dry run stages will be processed",
+    ),
+    (
+        "gracePeriodSeconds",
+        "integer",
+        "The duration in seconds before the object should be deleted. Value must be non-negative integer. The value zero indicates delete immediately.",
+    ),
+    (
+        "orphanDependents",
+        "boolean",
+        "Deprecated: please use the PropagationPolicy. Should the dependent objects be orphaned.",
+    ),
+    (
+        "propagationPolicy",
+        "string",
+        "Whether and how garbage collection will be performed. Acceptable values are: 'Orphan', 'Background', 'Foreground'.",
+    ),
 ];
 const LOG: &[Parameter] = &[
-    ("container", "string", "The container for which to stream logs. Defaults to only container if there is one container in the pod."),
+    (
+        "container",
+        "string",
+        "The container for which to stream logs. Defaults to only container if there is one container in the pod.",
+    ),
     ("follow", "boolean", "Follow the log stream of the pod. Defaults to false."),
     ("limitBytes", "integer", "If set, the number of bytes to read from the server before terminating the log output."),
     ("previous", "boolean", "Return previous terminated container logs. Defaults to false."),
     ("sinceSeconds", "integer", "A relative time in seconds before the current time from which to show logs."),
     ("tailLines", "integer", "If set, the number of lines from the end of the logs to show."),
-    ("timestamps", "boolean", "If true, add an RFC3339 or RFC3339Nano timestamp at the beginning of every line of log output."),
+    (
+        "timestamps",
+        "boolean",
+        "If true, add an RFC3339 or RFC3339Nano timestamp at the beginning of every line of log output.",
+    ),
 ];
 
 fn parameter((name, type_, description): Parameter) -> Value {

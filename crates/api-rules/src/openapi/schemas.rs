@@ -15,8 +15,11 @@ pub const REF: &str = "#/components/schemas/";
 /// The definitions that these kinds and their paths need.
 pub fn of(served: &[&'static dyn Kind]) -> Map<String, Value> {
     let mut generator = schema::generator();
-    let mut roots: Vec<(String, &Names)> = served.iter().map(|kind| (kind.add_schema(&mut generator), kind.names())).collect();
-    for body in served.iter().flat_map(|k| k.subresources()).filter_map(|s| kinds::find_kind(s.group, s.version, s.kind)) {
+    let mut roots: Vec<(String, &Names)> =
+        served.iter().map(|kind| (kind.add_schema(&mut generator), kind.names())).collect();
+    for body in
+        served.iter().flat_map(|k| k.subresources()).filter_map(|s| kinds::find_kind(s.group, s.version, s.kind))
+    {
         roots.push((body.add_schema(&mut generator), body.names()));
     }
     generator.subschema_for::<ListMeta>();
@@ -40,7 +43,10 @@ pub fn of(served: &[&'static dyn Kind]) -> Map<String, Value> {
         status["x-kubernetes-group-version-kind"] = json!([{"group": "", "kind": "Status", "version": "v1"}]);
     }
     if let Some(options) = all.get_mut(&format!("{META}.DeleteOptions")) {
-        options["x-kubernetes-group-version-kind"] = served.iter().map(|k| json!({"group": k.names().group, "kind": "DeleteOptions", "version": k.names().version})).collect();
+        options["x-kubernetes-group-version-kind"] = served
+            .iter()
+            .map(|k| json!({"group": k.names().group, "kind": "DeleteOptions", "version": k.names().version}))
+            .collect();
     }
     all.sort_keys();
     all
@@ -126,7 +132,9 @@ fn references(schema: &mut Value) {
 }
 
 fn merge_rules(schema: &mut Value, type_: Option<&Type>, field: &str) {
-    let Some(Merge { list_type, list_map_keys, patch_strategy, patch_merge_key, map_type }) = type_.and_then(|t| t.field(field)).map(|f| f.merge) else {
+    let Some(Merge { list_type, list_map_keys, patch_strategy, patch_merge_key, map_type }) =
+        type_.and_then(|t| t.field(field)).map(|f| f.merge)
+    else {
         return;
     };
     let texts = [

@@ -39,7 +39,10 @@ fn references_lead_somewhere() {
 fn kubectl_finds_what_it_looks_for() {
     let document = v3_group("apps", "v1");
     let patch = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
-    assert_eq!(patch["x-kubernetes-group-version-kind"], json!({"group": "apps", "kind": "Deployment", "version": "v1"}));
+    assert_eq!(
+        patch["x-kubernetes-group-version-kind"],
+        json!({"group": "apps", "kind": "Deployment", "version": "v1"})
+    );
     assert_eq!(patch["x-kubernetes-action"], "patch");
     let names: Vec<_> = patch["parameters"].as_array().unwrap().iter().filter_map(|p| p["name"].as_str()).collect();
     assert_eq!(names, ["dryRun", "fieldManager", "fieldValidation", "force"]);
@@ -50,8 +53,14 @@ fn kubectl_finds_what_it_looks_for() {
     assert_eq!(spec["nodeSelector"]["x-kubernetes-map-type"], "atomic");
     assert_eq!(spec["affinity"]["allOf"], json!([{"$ref": "#/components/schemas/io.k8s.api.core.v1.Affinity"}]));
     let v2 = v2_document();
-    assert_eq!(v2["definitions"]["io.k8s.api.core.v1.PodSpec"]["properties"]["affinity"]["$ref"], "#/definitions/io.k8s.api.core.v1.Affinity");
-    assert_eq!(v2["definitions"]["io.k8s.api.core.v1.Pod"]["x-kubernetes-group-version-kind"], json!([{"group": "", "kind": "Pod", "version": "v1"}]));
+    assert_eq!(
+        v2["definitions"]["io.k8s.api.core.v1.PodSpec"]["properties"]["affinity"]["$ref"],
+        "#/definitions/io.k8s.api.core.v1.Affinity"
+    );
+    assert_eq!(
+        v2["definitions"]["io.k8s.api.core.v1.Pod"]["x-kubernetes-group-version-kind"],
+        json!([{"group": "", "kind": "Pod", "version": "v1"}])
+    );
     assert!(v2["definitions"].get("io.k8s.api.core.v1.PodList").is_some());
 }
 
@@ -66,7 +75,12 @@ fn operation_ids_are_unique() {
             }
         }
     }
-    for wanted in ["listCoreV1NamespacedPod", "readAppsV1NamespacedDeploymentScale", "deleteRbacAuthorizationV1ClusterRole", "listCoreV1PodForAllNamespaces"] {
+    for wanted in [
+        "listCoreV1NamespacedPod",
+        "readAppsV1NamespacedDeploymentScale",
+        "deleteRbacAuthorizationV1ClusterRole",
+        "listCoreV1PodForAllNamespaces",
+    ] {
         assert!(seen.contains(wanted), "{wanted}");
     }
 }

@@ -64,7 +64,12 @@ mod tests {
     fn three_ways() {
         check(json!({"a": 1}), json!({"a": 1}), json!({"a": 1, "status": {}}), json!({}));
         check(json!({"a": 1, "b": 1}), json!({"a": 2}), json!({"a": 1, "b": 1, "c": 1}), json!({"a": 2, "b": null}));
-        check(json!({"m": {"x": 1}}), json!({"m": {"y": 1}}), json!({"m": {"x": 1, "z": 1}}), json!({"m": {"y": 1, "x": null}}));
+        check(
+            json!({"m": {"x": 1}}),
+            json!({"m": {"y": 1}}),
+            json!({"m": {"x": 1, "z": 1}}),
+            json!({"m": {"y": 1, "x": null}}),
+        );
         check(json!({}), json!({"l": [1]}), json!({"l": [2, 3]}), json!({"l": [1]}));
         check(json!({"gone": 1}), json!({}), json!({}), json!({}));
     }

@@ -21,7 +21,13 @@ pub fn normalise(value: &mut Value, type_: &Type) -> Result<Findings, String> {
     let mut walk = Walk { path: Vec::new(), findings: Findings::default() };
     match value {
         Value::Object(members) => walk.object(members, type_)?,
-        other => return Err(format!("json: cannot unmarshal {} into Go value of type {}", describe(other), type_.short_name())),
+        other => {
+            return Err(format!(
+                "json: cannot unmarshal {} into Go value of type {}",
+                describe(other),
+                type_.short_name()
+            ));
+        }
     }
     Ok(walk.findings)
 }
@@ -66,13 +72,18 @@ impl Walk {
 
     fn value(&mut self, value: &mut Value, shape: &Shape, owner: &Type) -> Result<(), String> {
         let fits = match (shape, &mut *value) {
-            (Shape::Any, _) | (Shape::String, Value::String(_)) | (Shape::Bool, Value::Bool(_)) | (Shape::Float, Value::Number(_)) => true,
+            (Shape::Any, _)
+            | (Shape::String, Value::String(_))
+            | (Shape::Bool, Value::Bool(_))
+            | (Shape::Float, Value::Number(_)) => true,
             (Shape::Int32, Value::Number(n)) => n.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
             (Shape::Int64, Value::Number(n)) => n.as_i64().is_some(),
             (Shape::IntOrString, Value::Number(n)) => n.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
             (Shape::IntOrString, Value::String(_)) => true,
             (Shape::Bytes, Value::String(text)) => return check_base64(text),
-            (Shape::Time, Value::String(text)) => return canonical_time(text, "%Y-%m-%dT%H:%M:%SZ", "2006-01-02T15:04:05Z07:00"),
+            (Shape::Time, Value::String(text)) => {
+                return canonical_time(text, "%Y-%m-%dT%H:%M:%SZ", "2006-01-02T15:04:05Z07:00");
+            }
             (Shape::MicroTime, Value::String(text)) => {
                 return canonical_time(text, "%Y-%m-%dT%H:%M:%S%.6fZ", "2006-01-02T15:04:05.000000Z07:00");
             }
@@ -133,7 +144,8 @@ impl Walk {
     }
 
     fn mismatch(&self, value: &Value, shape: &Shape, owner: &Type) -> String {
-        let members: Vec<_> = self.path.iter().filter_map(|s| if let Step::Member(m) = s { Some(m.as_str()) } else { None }).collect();
+        let members: Vec<_> =
+            self.path.iter().filter_map(|s| if let Step::Member(m) = s { Some(m.as_str()) } else { None }).collect();
         format!(
             "json: cannot unmarshal {}{} into Go struct field {}.{} of type {}",
             describe(value),
@@ -190,7 +202,9 @@ fn check_base64(text: &str) -> Result<(), String> {
     use base64::{DecodeError, Engine, engine::general_purpose::STANDARD};
     match STANDARD.decode(text.bytes().filter(|b| !matches!(b, b'\n' | b'\r')).collect::<Vec<_>>()) {
         Ok(_) => Ok(()),
-        Err(DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _)) => Err(format!("illegal base64 data at input byte {at}")),
+        Err(DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _)) => {
+            Err(format!("illegal base64 data at input byte {at}"))
+        }
         Err(_) => Err(format!("illegal base64 data at input byte {}", text.len() / 4 * 4)),
     }
 }

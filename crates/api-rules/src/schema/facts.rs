@@ -51,7 +51,13 @@ pub fn merge_facts() -> &'static HashMap<(&'static str, &'static str), Merge> {
             .map(|mut cells| {
                 let mut next = || cells.next().filter(|cell| !cell.is_empty());
                 let key = (next().unwrap_or_default(), next().unwrap_or_default());
-                let merge = Merge { list_type: next(), list_map_keys: next(), patch_strategy: next(), patch_merge_key: next(), map_type: next() };
+                let merge = Merge {
+                    list_type: next(),
+                    list_map_keys: next(),
+                    patch_strategy: next(),
+                    patch_merge_key: next(),
+                    map_type: next(),
+                };
                 (key, merge)
             })
             .collect()
@@ -61,9 +67,8 @@ pub fn merge_facts() -> &'static HashMap<(&'static str, &'static str), Merge> {
 /// Whether Go holds the field by pointer.
 pub fn is_pointer(short_type: &str, field: &str) -> bool {
     static FACTS: OnceLock<HashSet<(&str, &str)>> = OnceLock::new();
-    let facts = FACTS.get_or_init(|| {
-        rows(POINTERS).filter_map(|mut cells| Some((cells.next()?, cells.next()?))).collect()
-    });
+    let facts =
+        FACTS.get_or_init(|| rows(POINTERS).filter_map(|mut cells| Some((cells.next()?, cells.next()?))).collect());
     facts.contains(&(short_type, field)) || embedded(short_type).iter().any(|e| facts.contains(&(*e, field)))
 }
 

@@ -129,13 +129,17 @@ pub fn generator() -> SchemaGenerator {
 }
 
 fn build(definitions: &serde_json::Map<String, Value>) -> Registry {
-    let objects: Vec<_> = definitions.iter().filter(|(name, schema)| special(name).is_none() && schema.get("properties").is_some()).collect();
+    let objects: Vec<_> = definitions
+        .iter()
+        .filter(|(name, schema)| special(name).is_none() && schema.get("properties").is_some())
+        .collect();
     let by_name: HashMap<_, _> = objects.iter().enumerate().map(|(i, (name, _))| ((*name).clone(), i)).collect();
     let types = objects
         .into_iter()
         .map(|(name, schema)| {
             let short = facts::short_type(name);
-            let required: Vec<_> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let required: Vec<_> =
+                schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             let mut fields: Vec<_> = schema["properties"]
                 .as_object()
                 .into_iter()
@@ -162,7 +166,12 @@ fn special(name: &str) -> Option<Shape> {
         "IntOrString" => Shape::IntOrString,
         "Time" => Shape::Time,
         "MicroTime" => Shape::MicroTime,
-        "FieldsV1" | "RawExtension" | "JSON" | "JSONSchemaPropsOrArray" | "JSONSchemaPropsOrBool" | "JSONSchemaPropsOrStringArray" => Shape::Any,
+        "FieldsV1"
+        | "RawExtension"
+        | "JSON"
+        | "JSONSchemaPropsOrArray"
+        | "JSONSchemaPropsOrBool"
+        | "JSONSchemaPropsOrStringArray" => Shape::Any,
         _ => return None,
     })
 }
@@ -208,7 +217,10 @@ mod tests {
         let priority = field("io.k8s.api.core.v1.PodSpec", "priority");
         assert_eq!((priority.pointer, &priority.shape), (true, &Shape::Int32));
         assert_eq!(field("io.k8s.api.core.v1.PodSpec", "nodeSelector").shape, Shape::Map(Box::new(Shape::String)));
-        assert_eq!(field("io.k8s.api.core.v1.ResourceRequirements", "limits").shape, Shape::Map(Box::new(Shape::Quantity)));
+        assert_eq!(
+            field("io.k8s.api.core.v1.ResourceRequirements", "limits").shape,
+            Shape::Map(Box::new(Shape::Quantity))
+        );
         assert_eq!(field("io.k8s.api.coordination.v1.LeaseSpec", "renewTime").shape, Shape::MicroTime);
         assert_eq!(field("io.k8s.api.core.v1.Secret", "data").shape, Shape::Map(Box::new(Shape::Bytes)));
     }

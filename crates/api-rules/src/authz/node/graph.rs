@@ -45,7 +45,8 @@ impl Graph {
             return;
         }
         for (object, target) in &refs.objects {
-            let nodes = self.related.entry((*object, namespace.to_owned())).or_default().entry(target.clone()).or_default();
+            let nodes =
+                self.related.entry((*object, namespace.to_owned())).or_default().entry(target.clone()).or_default();
             *nodes.entry(refs.node.clone()).or_default() += 1;
         }
         self.pods.entry(namespace.to_owned()).or_default().insert(name.to_owned(), refs);
@@ -144,7 +145,9 @@ impl PodRefs {
         self.add(Object::Secret, &volume["secret"]["secretName"]);
         self.add(Object::ConfigMap, &volume["configMap"]["name"]);
         self.add(Object::Claim, &volume["persistentVolumeClaim"]["claimName"]);
-        if let (true, Some(pod), Some(name)) = (volume["ephemeral"].is_object(), pod_name.as_str(), volume["name"].as_str()) {
+        if let (true, Some(pod), Some(name)) =
+            (volume["ephemeral"].is_object(), pod_name.as_str(), volume["name"].as_str())
+        {
             self.objects.insert((Object::Claim, format!("{pod}-{name}")));
         }
         for source in items(&volume["projected"]["sources"]) {

@@ -94,7 +94,11 @@ impl NodeAuthorizer {
             ("", "get") => self.related(node, Object::Pod, asked),
             ("", "list" | "watch") => {
                 let selected = asked.field_selector.and_then(|selector| selector.exact("spec.nodeName"));
-                if selected == Some(node) { Decision::allow() } else { no("can only list/watch pods with spec.nodeName field selector") }
+                if selected == Some(node) {
+                    Decision::allow()
+                } else {
+                    no("can only list/watch pods with spec.nodeName field selector")
+                }
             }
             ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create") => Decision::allow(),
             _ => Decision::no_opinion(),
@@ -165,7 +169,9 @@ fn resource_slice(node: &str, asked: &Attributes) -> Decision {
                 _ => no("can only list/watch/deletecollection resourceslices with nodeName field selector"),
             }
         }
-        _ => no("only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection"),
+        _ => no(
+            "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection",
+        ),
     }
 }
 

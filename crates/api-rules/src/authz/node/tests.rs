@@ -24,7 +24,8 @@ fn pod(node: &str) -> serde_json::Value {
 }
 
 fn authorizer() -> NodeAuthorizer {
-    let events = serde_json::from_value(json!({"verbs": ["create"], "apiGroups": [""], "resources": ["events"]})).unwrap();
+    let events =
+        serde_json::from_value(json!({"verbs": ["create"], "apiGroups": [""], "resources": ["events"]})).unwrap();
     let mut authorizer = NodeAuthorizer::new(vec![events]);
     authorizer.graph.set_pod("shop", "p", PodRefs::of(&pod("a")));
     authorizer
@@ -39,7 +40,16 @@ fn check(verb: &str, target: &str, expected: &str) {
     let (namespace, name) = words.next().and_then(|word| word.split_once('/')).unwrap_or_default();
     let selector = words.next().map(|text| FieldSelector::parse(text).unwrap());
     let field_selector = selector.as_ref();
-    let asked = Attributes { verb, namespace, api_group: group, resource, subresource, name, field_selector, ..Attributes::default() };
+    let asked = Attributes {
+        verb,
+        namespace,
+        api_group: group,
+        resource,
+        subresource,
+        name,
+        field_selector,
+        ..Attributes::default()
+    };
     let decision = authorizer().authorize(&user, &asked);
     let shown = if decision.is_allowed() { "yes" } else { decision.reason() };
     assert_eq!(shown, expected, "{verb} {target}");
@@ -87,8 +97,16 @@ fn pods_and_nodes() {
 fn leases_and_the_rest() {
     check("update", "coordination.k8s.io/leases kube-node-lease/a", "yes");
     check("create", "coordination.k8s.io/leases kube-node-lease/", "yes");
-    check("update", "coordination.k8s.io/leases kube-node-lease/b", "can only access node lease with the same name as the requesting node");
-    check("get", "coordination.k8s.io/leases shop/a", r#"can only access leases in the "kube-node-lease" system namespace"#);
+    check(
+        "update",
+        "coordination.k8s.io/leases kube-node-lease/b",
+        "can only access node lease with the same name as the requesting node",
+    );
+    check(
+        "get",
+        "coordination.k8s.io/leases shop/a",
+        r#"can only access leases in the "kube-node-lease" system namespace"#,
+    );
     check("get", "storage.k8s.io/csinodes /a", "yes");
     check("get", "storage.k8s.io/csinodes /b", "can only access CSINode with the same name as the requesting node");
     check("list", "resource.k8s.io/resourceslices / spec.nodeName=a", "yes");

@@ -6,7 +6,8 @@ fn role(rules: Value) -> Role {
 }
 
 fn binding(kind: &str, role: &str, subjects: Value) -> Binding {
-    serde_json::from_value(json!({"subjects": subjects, "roleRef": {"kind": kind, "name": role, "apiGroup": "x"}})).unwrap()
+    serde_json::from_value(json!({"subjects": subjects, "roleRef": {"kind": kind, "name": role, "apiGroup": "x"}}))
+        .unwrap()
 }
 
 fn cluster() -> Rbac {

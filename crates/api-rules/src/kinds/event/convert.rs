@@ -23,7 +23,8 @@ pub fn to_events(object: Value) -> Value {
 
 fn rename(object: Value, version: &str, other: impl Fn(&str) -> Option<&'static str>) -> Value {
     let Value::Object(members) = object else { return object };
-    let mut out: Map<String, Value> = members.into_iter().map(|(name, value)| (other(&name).map_or(name, str::to_owned), value)).collect();
+    let mut out: Map<String, Value> =
+        members.into_iter().map(|(name, value)| (other(&name).map_or(name, str::to_owned), value)).collect();
     out.insert("apiVersion".into(), version.into());
     Value::Object(out)
 }

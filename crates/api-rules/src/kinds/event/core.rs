@@ -51,7 +51,8 @@ impl Resource for Event {
         let own = object.metadata.namespace.as_deref().unwrap_or_default();
         let at = Path::new("involvedObject").child("namespace");
         // Events about objects of the cluster lie in the default namespace.
-        let fits = if about.is_empty() { own.is_empty() || own == "default" || own == "kube-system" } else { about == own };
+        let fits =
+            if about.is_empty() { own.is_empty() || own == "default" || own == "kube-system" } else { about == own };
         if !fits {
             errors.push(FieldError::invalid(&at, about, "does not match event.namespace"));
         }

@@ -68,7 +68,11 @@ impl Resource for Event {
         } else {
             report(qualified_name(&controller), &at, &controller, errors);
         }
-        for (member, given) in [("reportingInstance", text(&object.reporting_instance)), ("action", text(&object.action)), ("reason", text(&object.reason))] {
+        for (member, given) in [
+            ("reportingInstance", text(&object.reporting_instance)),
+            ("action", text(&object.action)),
+            ("reason", text(&object.reason)),
+        ] {
             let at = Path::new(member);
             if given.is_empty() {
                 errors.push(FieldError::required(&at, ""));
@@ -77,16 +81,34 @@ impl Resource for Event {
             }
         }
         if text(&object.note).len() > NOTE_MAX {
-            errors.push(FieldError::invalid(&Path::new("message"), "", format!("can have at most {NOTE_MAX} characters")));
+            errors.push(FieldError::invalid(
+                &Path::new("message"),
+                "",
+                format!("can have at most {NOTE_MAX} characters"),
+            ));
         }
         one_of(&text(&object.type_), &["Normal", "Warning"], &Path::new("type"), errors);
     }
 
     fn validate_update(new: &v1::Event, old: &v1::Event, _: Option<&str>, errors: &mut Vec<FieldError>) {
         let (new, old) = (json!(new), json!(old));
-        for member in ["regarding", "reason", "reportingController", "reportingInstance", "action", "note", "related", "type", "eventTime"] {
+        for member in [
+            "regarding",
+            "reason",
+            "reportingController",
+            "reportingInstance",
+            "action",
+            "note",
+            "related",
+            "type",
+            "eventTime",
+        ] {
             if old.get("eventTime").is_some() && new.get(member) != old.get(member) {
-                errors.push(FieldError::invalid(&Path::new(member), new.get(member).cloned().unwrap_or_default(), "field is immutable"));
+                errors.push(FieldError::invalid(
+                    &Path::new(member),
+                    new.get(member).cloned().unwrap_or_default(),
+                    "field is immutable",
+                ));
             }
         }
     }

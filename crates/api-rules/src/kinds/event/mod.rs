@@ -1,8 +1,8 @@
 //! Event: what happened to an object. Two groups serve it, `events.k8s.io/v1` and the older core; both read and write
 //! the same stored objects, which have the core's form.
 
-pub mod core;
 mod convert;
+pub mod core;
 pub mod events;
 
 use api_types::k8s_openapi::api::core::v1;
@@ -20,7 +20,8 @@ const STORAGE: Option<Storage> = Some(Storage { prefix: "events", cached: false 
 const TIME_TO_LIVE: Option<u64> = Some(3600);
 
 fn row(event: &v1::Event, now: Timestamp) -> Vec<Value> {
-    let micro = |t: &Option<api_types::k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime>| t.as_ref().map(|t| t.0);
+    let micro =
+        |t: &Option<api_types::k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime>| t.as_ref().map(|t| t.0);
     let first = event.first_timestamp.as_ref().map(|t| t.0).or_else(|| micro(&event.event_time));
     let mut last = event.last_timestamp.as_ref().map(|t| t.0).or(first);
     let mut count = event.count.filter(|n| *n != 0).unwrap_or(1);

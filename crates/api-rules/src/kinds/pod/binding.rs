@@ -1,6 +1,9 @@
 //! What the `binding` subresource does: gives a pod its node, once.
 
-use api_types::{GroupResource, Status, field::{FieldError, Path}};
+use api_types::{
+    GroupResource, Status,
+    field::{FieldError, Path},
+};
 use serde_json::{Value, json};
 
 use crate::{names, value};
@@ -43,7 +46,8 @@ pub fn apply(pod: &mut Value, binding: &Value, now: jiff::Timestamp) -> Result<(
         return Err(conflict(format!("pod {name} has non-empty .spec.schedulingGates")));
     }
     value::set(pod, &["spec", "nodeName"], value::text(binding, &["target", "name"]).into());
-    for (key, text) in value::at(binding, &["metadata", "annotations"]).and_then(Value::as_object).into_iter().flatten() {
+    for (key, text) in value::at(binding, &["metadata", "annotations"]).and_then(Value::as_object).into_iter().flatten()
+    {
         value::set(pod, &["metadata", "annotations", key], text.clone());
     }
     scheduled(pod, now);
@@ -70,7 +74,10 @@ mod tests {
     fn check(mut pod: Value, wanted: Result<&str, &str>) {
         let binding = json!({"metadata": {"name": "p", "uid": "u"}, "target": {"kind": "Node", "name": "n"}});
         let got = apply(&mut pod, &binding, jiff::Timestamp::UNIX_EPOCH);
-        assert_eq!(got.as_ref().map(|()| value::text(&pod, &["spec", "nodeName"])).map_err(|s| s.message.as_str()), wanted);
+        assert_eq!(
+            got.as_ref().map(|()| value::text(&pod, &["spec", "nodeName"])).map_err(|s| s.message.as_str()),
+            wanted
+        );
     }
 
     #[test]
@@ -82,7 +89,9 @@ mod tests {
         );
         check(
             json!({"metadata": {"name": "p", "uid": "other"}, "spec": {}}),
-            Err("Operation cannot be fulfilled on pods/binding \"p\": Precondition failed: UID in precondition: u, UID in object meta: other"),
+            Err(
+                "Operation cannot be fulfilled on pods/binding \"p\": Precondition failed: UID in precondition: u, UID in object meta: other",
+            ),
         );
     }
 }

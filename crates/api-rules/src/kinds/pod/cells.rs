@@ -19,7 +19,9 @@ pub fn row(pod: &Pod, now: Timestamp) -> Vec<Value> {
     let status = pod.status.clone().unwrap_or_default();
     let summary = summarize(pod, &spec, &status);
     let restarts = match summary.last_restart {
-        Some(last) if summary.restarts != 0 => format!("{} ({} ago)", summary.restarts, duration::since(Some(last), now)),
+        Some(last) if summary.restarts != 0 => {
+            format!("{} ({} ago)", summary.restarts, duration::since(Some(last), now))
+        }
         _ => summary.restarts.to_string(),
     };
     let or_none = |text: Option<String>| Value::from(text.filter(|t| !t.is_empty()).unwrap_or_else(|| NONE.to_owned()));
@@ -48,14 +50,21 @@ struct Summary {
 impl Summary {
     fn restarted(&mut self, container: &ContainerStatus) {
         self.restarts += container.restart_count;
-        let ended = container.last_state.as_ref().and_then(|s| s.terminated.as_ref()).and_then(|t| t.finished_at.as_ref());
+        let ended =
+            container.last_state.as_ref().and_then(|s| s.terminated.as_ref()).and_then(|t| t.finished_at.as_ref());
         self.last_restart = self.last_restart.max(ended.map(|Time(t)| *t));
     }
 }
 
 fn summarize(pod: &Pod, spec: &PodSpec, status: &PodStatus) -> Summary {
     let phase = status.phase.clone().unwrap_or_default();
-    let sidecars: BTreeSet<_> = spec.init_containers.iter().flatten().filter(|c| c.restart_policy.as_deref() == Some("Always")).map(|c| c.name.as_str()).collect();
+    let sidecars: BTreeSet<_> = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .filter(|c| c.restart_policy.as_deref() == Some("Always"))
+        .map(|c| c.name.as_str())
+        .collect();
     let mut all = Summary {
         reason: status.reason.clone().filter(|r| !r.is_empty()).unwrap_or_else(|| phase.clone()),
         ready: 0,
@@ -63,7 +72,12 @@ fn summarize(pod: &Pod, spec: &PodSpec, status: &PodStatus) -> Summary {
         restarts: 0,
         last_restart: None,
     };
-    if status.conditions.iter().flatten().any(|c| c.type_ == "PodScheduled" && c.reason.as_deref() == Some("SchedulingGated")) {
+    if status
+        .conditions
+        .iter()
+        .flatten()
+        .any(|c| c.type_ == "PodScheduled" && c.reason.as_deref() == Some("SchedulingGated"))
+    {
         all.reason = "SchedulingGated".to_owned();
     }
     let initializing = init(&mut all, spec, status, &sidecars);

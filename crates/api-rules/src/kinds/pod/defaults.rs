@@ -121,7 +121,9 @@ fn volume(volume: &mut Value) {
     if !has_source {
         value::default(volume, "emptyDir", json!({}));
     }
-    for (name, mode) in [("configMap", true), ("secret", true), ("downwardAPI", true), ("projected", true), ("hostPath", false)] {
+    for (name, mode) in
+        [("configMap", true), ("secret", true), ("downwardAPI", true), ("projected", true), ("hostPath", false)]
+    {
         let Some(source) = volume.get_mut(name) else { continue };
         match name {
             "hostPath" => value::default(source, "type", ""),

@@ -111,7 +111,11 @@ impl Resource for Pod {
 
     fn field(object: &Value, field: &str) -> String {
         match field {
-            "status.podIPs" => value::items(object, &["status", "podIPs"]).iter().map(|ip| value::text(ip, &["ip"])).collect::<Vec<_>>().join(","),
+            "status.podIPs" => value::items(object, &["status", "podIPs"])
+                .iter()
+                .map(|ip| value::text(ip, &["ip"]))
+                .collect::<Vec<_>>()
+                .join(","),
             "spec.hostNetwork" => value::at(object, &["spec", "hostNetwork"]).map_or("false".to_owned(), value::plain),
             _ => value::at(object, &field.split('.').collect::<Vec<_>>()).map(value::plain).unwrap_or_default(),
         }

@@ -9,7 +9,10 @@ use crate::value;
 
 /// A new pod is pending, whatever it says.
 pub fn create(object: &mut Value) {
-    let class = object.get("spec").and_then(|spec| PodSpec::deserialize(spec).ok()).map_or("BestEffort", |spec| qos::class(&spec));
+    let class = object
+        .get("spec")
+        .and_then(|spec| PodSpec::deserialize(spec).ok())
+        .map_or("BestEffort", |spec| qos::class(&spec));
     let mut status = json!({"phase": "Pending", "qosClass": class});
     if !value::items(object, &["spec", "schedulingGates"]).is_empty() {
         status["conditions"] = json!([{

@@ -68,7 +68,10 @@ mod tests {
         check(json!([{"name": "a", "resources": {"requests": {"cpu": "0"}}}]), "BestEffort");
         check(json!([{"name": "a", "resources": {"requests": {"cpu": "1m"}}}]), "Burstable");
         check(json!([{"name": "a", "resources": {"limits": limits}}]), "Guaranteed");
-        check(json!([{"name": "a", "resources": {"limits": limits, "requests": {"cpu": "1000m", "memory": "1Gi"}}}]), "Guaranteed");
+        check(
+            json!([{"name": "a", "resources": {"limits": limits, "requests": {"cpu": "1000m", "memory": "1Gi"}}}]),
+            "Guaranteed",
+        );
         check(json!([{"name": "a", "resources": {"limits": limits}}, {"name": "b"}]), "Burstable");
         check(json!([{"name": "a", "resources": {"limits": limits, "requests": {"cpu": "1m"}}}]), "Burstable");
     }

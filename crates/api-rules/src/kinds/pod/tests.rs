@@ -70,7 +70,9 @@ fn containers() {
     );
     check(
         container(json!({"imagePullPolicy": "Sometimes"})),
-        &["spec.containers[0].imagePullPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"IfNotPresent\", \"Never\""],
+        &[
+            "spec.containers[0].imagePullPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"IfNotPresent\", \"Never\"",
+        ],
     );
     check(
         container(json!({"ports": [{"containerPort": 0}, {"containerPort": 70000}]})),
@@ -83,7 +85,10 @@ fn containers() {
 
 #[test]
 fn probes_and_hooks() {
-    check(container(json!({"livenessProbe": {}})), &["spec.containers[0].livenessProbe: Required value: must specify a handler type"]);
+    check(
+        container(json!({"livenessProbe": {}})),
+        &["spec.containers[0].livenessProbe: Required value: must specify a handler type"],
+    );
     check(
         container(json!({"livenessProbe": {"successThreshold": 2, "tcpSocket": {"port": 1}}})),
         &["spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1"],
@@ -94,14 +99,18 @@ fn probes_and_hooks() {
     );
     check(
         container(json!({"lifecycle": {"preStop": {"sleep": {"seconds": 31}}}})),
-        &["spec.containers[0].lifecycle.preStop.sleep: Invalid value: 31: must be non-negative and less than terminationGracePeriodSeconds (30)"],
+        &[
+            "spec.containers[0].lifecycle.preStop.sleep: Invalid value: 31: must be non-negative and less than terminationGracePeriodSeconds (30)",
+        ],
     );
 }
 
 #[test]
 fn environment() {
     check(
-        container(json!({"env": [{"name": ""}, {"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]})),
+        container(
+            json!({"env": [{"name": ""}, {"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]}),
+        ),
         &[
             "spec.containers[0].env[0].name: Required value",
             "spec.containers[0].env[1].valueFrom: Invalid value: \"\": may not be specified when `value` is not empty",
@@ -110,13 +119,16 @@ fn environment() {
     check(
         container(json!({"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['a']"}}},
             {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "spec.hostname"}}}]})),
-        &["spec.containers[0].env[1].valueFrom.fieldRef.fieldPath: Unsupported value: \"spec.hostname\": supported values: \"metadata.name\", \"metadata.namespace\", \"metadata.uid\", \"spec.nodeName\", \"spec.serviceAccountName\", \"status.hostIP\", \"status.hostIPs\", \"status.podIP\", \"status.podIPs\""],
+        &[
+            "spec.containers[0].env[1].valueFrom.fieldRef.fieldPath: Unsupported value: \"spec.hostname\": supported values: \"metadata.name\", \"metadata.namespace\", \"metadata.uid\", \"spec.nodeName\", \"spec.serviceAccountName\", \"status.hostIP\", \"status.hostIPs\", \"status.podIP\", \"status.podIPs\"",
+        ],
     );
 }
 
 #[test]
 fn volumes_and_mounts() {
-    let mut spec = container(json!({"volumeMounts": [{"name": "v", "mountPath": "/a"}, {"name": "w", "mountPath": "/b"}]}));
+    let mut spec =
+        container(json!({"volumeMounts": [{"name": "v", "mountPath": "/a"}, {"name": "w", "mountPath": "/b"}]}));
     spec["volumes"] = json!([{"name": "v"}]);
     check(spec, &["spec.containers[0].volumeMounts[1].name: Not found: \"w\""]);
     let mut spec = container(json!({}));
@@ -150,11 +162,15 @@ fn resources() {
 #[test]
 fn scheduling() {
     let mut spec = container(json!({}));
-    spec["tolerations"] = json!([{"key": "a", "operator": "Exists", "value": "b"}, {"tolerationSeconds": 1, "operator": "Exists"}]);
+    spec["tolerations"] =
+        json!([{"key": "a", "operator": "Exists", "value": "b"}, {"tolerationSeconds": 1, "operator": "Exists"}]);
     let errors = pods().validate_create(&pod(spec));
     assert_eq!(errors.len(), 2);
     assert!(errors[0].to_string().ends_with("value must be empty when `operator` is 'Exists'"));
-    assert_eq!(errors[1].to_string(), "spec.tolerations[1].effect: Invalid value: \"\": effect must be 'NoExecute' when `tolerationSeconds` is set");
+    assert_eq!(
+        errors[1].to_string(),
+        "spec.tolerations[1].effect: Invalid value: \"\": effect must be 'NoExecute' when `tolerationSeconds` is set"
+    );
 }
 
 fn context(check: impl FnOnce(&crate::Context)) {
@@ -194,7 +210,10 @@ fn updates() {
     );
     update(
         |p| p["spec"]["containers"] = json!([]),
-        &["spec.containers: Required value", "spec.containers: Forbidden: pod updates may not add or remove containers"],
+        &[
+            "spec.containers: Required value",
+            "spec.containers: Forbidden: pod updates may not add or remove containers",
+        ],
     );
 }
 

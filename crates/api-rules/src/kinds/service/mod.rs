@@ -58,7 +58,10 @@ impl Resource for Service {
         value::default(spec, "type", "ClusterIP");
         value::each(spec, "ports", |port| {
             value::default(port, "protocol", "TCP");
-            if matches!(port.get("targetPort"), None | Some(Value::Null)) || port["targetPort"] == 0 || port["targetPort"] == "" {
+            if matches!(port.get("targetPort"), None | Some(Value::Null))
+                || port["targetPort"] == 0
+                || port["targetPort"] == ""
+            {
                 value::set(port, &["targetPort"], port["port"].clone());
             }
         });
@@ -121,7 +124,8 @@ fn external(object: &v1::Service, spec: &v1::ServiceSpec) -> String {
     match spec.type_.as_deref() {
         Some("ExternalName") => spec.external_name.clone().unwrap_or_default(),
         Some("LoadBalancer") => {
-            let ingress = object.status.iter().filter_map(|s| s.load_balancer.as_ref()).flat_map(|l| l.ingress.iter().flatten());
+            let ingress =
+                object.status.iter().filter_map(|s| s.load_balancer.as_ref()).flat_map(|l| l.ingress.iter().flatten());
             let mut all: Vec<_> = ingress.filter_map(|i| i.ip.clone().or_else(|| i.hostname.clone())).collect();
             all.extend(external);
             if all.is_empty() { "<pending>".to_owned() } else { all.join(",") }

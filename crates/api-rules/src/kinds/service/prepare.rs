@@ -13,7 +13,8 @@ pub fn needs_cluster_ip(object: &Value) -> bool {
 }
 
 fn needs_node_port(object: &Value) -> bool {
-    let allocates = value::at(object, &["spec", "allocateLoadBalancerNodePorts"]).and_then(Value::as_bool).unwrap_or(true);
+    let allocates =
+        value::at(object, &["spec", "allocateLoadBalancerNodePorts"]).and_then(Value::as_bool).unwrap_or(true);
     matches!(type_of(object), "NodePort") || (type_of(object) == "LoadBalancer" && allocates)
 }
 
@@ -31,14 +32,18 @@ pub fn drop_what_another_type_needed(new: &mut Value, old: &Value) {
         }
     }
     if needs_node_port(old) && !needs_node_port(new) {
-        let had: Vec<_> = value::items(old, &["spec", "ports"]).iter().filter_map(|p| p.get("nodePort").cloned()).collect();
+        let had: Vec<_> =
+            value::items(old, &["spec", "ports"]).iter().filter_map(|p| p.get("nodePort").cloned()).collect();
         value::each(value::child(new, "spec"), "ports", |port| {
             if port.get("nodePort").is_some_and(|n| had.contains(n)) {
                 value::remove(port, &["nodePort"]);
             }
         });
     }
-    let external = |object: &Value| matches!(type_of(object), "NodePort" | "LoadBalancer") || !value::items(object, &["spec", "externalIPs"]).is_empty();
+    let external = |object: &Value| {
+        matches!(type_of(object), "NodePort" | "LoadBalancer")
+            || !value::items(object, &["spec", "externalIPs"]).is_empty()
+    };
     if external(old) && !external(new) && same(new, "externalTrafficPolicy") {
         value::remove(new, &["spec", "externalTrafficPolicy"]);
     }
@@ -71,7 +76,8 @@ pub fn keep_allocated(new: &mut Value, old: &Value) {
     }
     if needs_node_port(new) && needs_node_port(old) {
         let before = value::items(old, &["spec", "ports"]).to_vec();
-        let taken: Vec<_> = value::items(new, &["spec", "ports"]).iter().filter_map(|p| p.get("nodePort").cloned()).collect();
+        let taken: Vec<_> =
+            value::items(new, &["spec", "ports"]).iter().filter_map(|p| p.get("nodePort").cloned()).collect();
         value::each(value::child(new, "spec"), "ports", |port| {
             if port.get("nodePort").is_some() {
                 return;
@@ -82,7 +88,10 @@ pub fn keep_allocated(new: &mut Value, old: &Value) {
             }
         });
     }
-    if value::at(new, &["spec", "healthCheckNodePort"]).is_none() && type_of(new) == "LoadBalancer" && type_of(old) == "LoadBalancer" {
+    if value::at(new, &["spec", "healthCheckNodePort"]).is_none()
+        && type_of(new) == "LoadBalancer"
+        && type_of(old) == "LoadBalancer"
+    {
         value::copy(new, old, &["spec", "healthCheckNodePort"]);
     }
 }

@@ -33,10 +33,18 @@ pub fn spec(spec: &ServiceSpec, errors: &mut Errors) {
     }
     match type_ {
         "LoadBalancer" if headless => {
-            errors.push(FieldError::invalid(&path.child("clusterIPs").index(0), HEADLESS, "may not be set to 'None' for LoadBalancer services"));
+            errors.push(FieldError::invalid(
+                &path.child("clusterIPs").index(0),
+                HEADLESS,
+                "may not be set to 'None' for LoadBalancer services",
+            ));
         }
         "NodePort" if headless => {
-            errors.push(FieldError::invalid(&path.child("clusterIPs").index(0), HEADLESS, "may not be set to 'None' for NodePort services"));
+            errors.push(FieldError::invalid(
+                &path.child("clusterIPs").index(0),
+                HEADLESS,
+                "may not be set to 'None' for NodePort services",
+            ));
         }
         "ExternalName" => external_name(spec, &path, errors),
         "" => errors.push(FieldError::required(&path.child("type"), "")),
@@ -52,8 +60,11 @@ pub fn spec(spec: &ServiceSpec, errors: &mut Errors) {
 }
 
 fn external_name(spec: &ServiceSpec, path: &Path, errors: &mut Errors) {
-    let forbidden = |member: &str| FieldError::forbidden(&path.child(member), "may not be set for ExternalName services");
-    if spec.cluster_ips.as_ref().is_some_and(|c| !c.is_empty()) || spec.cluster_ip.as_ref().is_some_and(|c| !c.is_empty()) {
+    let forbidden =
+        |member: &str| FieldError::forbidden(&path.child(member), "may not be set for ExternalName services");
+    if spec.cluster_ips.as_ref().is_some_and(|c| !c.is_empty())
+        || spec.cluster_ip.as_ref().is_some_and(|c| !c.is_empty())
+    {
         errors.push(forbidden("clusterIPs"));
     }
     let at = path.child("externalName");
@@ -87,7 +98,10 @@ fn all_ports(ports: &[ServicePort], type_: &str, path: &Path, errors: &mut Error
         }
         let Some(node) = port.node_port.filter(|n| *n != 0) else { continue };
         if matches!(type_, "ClusterIP" | "ExternalName") {
-            errors.push(FieldError::forbidden(&at.child("nodePort"), format!("may not be used when `type` is '{type_}'")));
+            errors.push(FieldError::forbidden(
+                &at.child("nodePort"),
+                format!("may not be used when `type` is '{type_}'"),
+            ));
         } else if !node_ports.insert((node, protocol)) {
             errors.push(FieldError::duplicate(&at.child("nodePort"), json!(node)));
         }
@@ -112,7 +126,9 @@ fn affinity(spec: &ServiceSpec, path: &Path, errors: &mut Errors) {
     let config = path.child("sessionAffinityConfig");
     match (spec.session_affinity.as_deref().unwrap_or_default(), &spec.session_affinity_config) {
         ("", _) => errors.push(FieldError::required(&at, "")),
-        ("None", Some(_)) => errors.push(FieldError::forbidden(&config, "must not be set when session affinity is None")),
+        ("None", Some(_)) => {
+            errors.push(FieldError::forbidden(&config, "must not be set when session affinity is None"))
+        }
         ("None", None) => {}
         ("ClientIP", given) => {
             let seconds = given.as_ref().and_then(|c| c.client_ip.as_ref()).and_then(|c| c.timeout_seconds);
@@ -120,7 +136,11 @@ fn affinity(spec: &ServiceSpec, path: &Path, errors: &mut Errors) {
             match seconds {
                 None => errors.push(FieldError::required(&config, "when session affinity type is ClientIP")),
                 Some(seconds) if !(1..=MAX_AFFINITY_SECONDS).contains(&seconds) => {
-                    errors.push(FieldError::invalid(&at, seconds, format!("must be greater than 0 and less than {MAX_AFFINITY_SECONDS}")));
+                    errors.push(FieldError::invalid(
+                        &at,
+                        seconds,
+                        format!("must be greater than 0 and less than {MAX_AFFINITY_SECONDS}"),
+                    ));
                 }
                 Some(_) => {}
             }
@@ -163,11 +183,14 @@ fn addresses(spec: &ServiceSpec, path: &Path, errors: &mut Errors) {
 }
 
 fn policies(spec: &ServiceSpec, type_: &str, path: &Path, errors: &mut Errors) {
-    let external = matches!(type_, "NodePort" | "LoadBalancer") || spec.external_ips.as_ref().is_some_and(|e| !e.is_empty());
+    let external =
+        matches!(type_, "NodePort" | "LoadBalancer") || spec.external_ips.as_ref().is_some_and(|e| !e.is_empty());
     let at = path.child("externalTrafficPolicy");
     match spec.external_traffic_policy.as_deref().filter(|p| !p.is_empty()) {
         Some(policy) if external => one_of(policy, &["Cluster", "Local"], &at, errors),
-        Some(policy) => errors.push(FieldError::invalid(&at, policy, "may only be set for externally-accessible services")),
+        Some(policy) => {
+            errors.push(FieldError::invalid(&at, policy, "may only be set for externally-accessible services"))
+        }
         None if external => errors.push(FieldError::required(&at, "")),
         None => {}
     }
@@ -178,10 +201,16 @@ fn policies(spec: &ServiceSpec, type_: &str, path: &Path, errors: &mut Errors) {
         if type_ == "LoadBalancer" {
             report(names::cidr(range.trim()), &path.child("loadBalancerSourceRanges").index(i), range, errors);
         } else {
-            errors.push(FieldError::forbidden(&path.child("loadBalancerSourceRanges"), "may only be used when `type` is 'LoadBalancer'"));
+            errors.push(FieldError::forbidden(
+                &path.child("loadBalancerSourceRanges"),
+                "may only be used when `type` is 'LoadBalancer'",
+            ));
         }
     }
-    for (member, given) in [("loadBalancerClass", spec.load_balancer_class.is_some()), ("allocateLoadBalancerNodePorts", spec.allocate_load_balancer_node_ports.is_some())] {
+    for (member, given) in [
+        ("loadBalancerClass", spec.load_balancer_class.is_some()),
+        ("allocateLoadBalancerNodePorts", spec.allocate_load_balancer_node_ports.is_some()),
+    ] {
         if given && type_ != "LoadBalancer" {
             errors.push(FieldError::forbidden(&path.child(member), "may only be used when `type` is 'LoadBalancer'"));
         }
@@ -199,6 +228,10 @@ pub fn update(new: &Service, old: &Service, errors: &mut Errors) {
     let before = old.cluster_ip.as_deref().unwrap_or_default();
     let now = new.cluster_ip.as_deref().unwrap_or_default();
     if !before.is_empty() && before != now {
-        errors.push(FieldError::invalid(&Path::new("spec").child("clusterIPs").index(0), now, "may not change once set"));
+        errors.push(FieldError::invalid(
+            &Path::new("spec").child("clusterIPs").index(0),
+            now,
+            "may not change once set",
+        ));
     }
 }

@@ -2,9 +2,9 @@
 //! `$patch` (`delete`, `replace`, `merge`), `$retainKeys`, `$setElementOrder/<list>`, `$deleteFromPrimitiveList/<list>`.
 
 mod order;
-mod three_way;
 #[cfg(test)]
 mod tests;
+mod three_way;
 
 use api_types::status::Status;
 use serde_json::{Map, Value};
@@ -102,7 +102,8 @@ fn merge_member(original: &mut Members, name: String, value: Value, type_: Optio
 
 fn delete_from_lists(original: &mut Members, patch: &mut Members) -> Result<(), PatchError> {
     for (name, gone) in take_prefixed(patch, DELETE_FROM_LIST) {
-        let gone = gone.as_array().cloned().ok_or_else(|| PatchError::BadFormat(format!("{DELETE_FROM_LIST}{name}")))?;
+        let gone =
+            gone.as_array().cloned().ok_or_else(|| PatchError::BadFormat(format!("{DELETE_FROM_LIST}{name}")))?;
         if let Some(Value::Array(list)) = original.get_mut(&name) {
             list.retain(|item| !gone.contains(item));
         }
@@ -113,7 +114,8 @@ fn delete_from_lists(original: &mut Members, patch: &mut Members) -> Result<(), 
 /// Lists whose order the patch states.
 fn merge_ordered_lists(original: &mut Members, patch: &mut Members, type_: Option<&Type>) -> Result<(), PatchError> {
     for (name, wanted) in take_prefixed(patch, ELEMENT_ORDER) {
-        let wanted = wanted.as_array().cloned().ok_or_else(|| PatchError::BadFormat(format!("{ELEMENT_ORDER}{name}")))?;
+        let wanted =
+            wanted.as_array().cloned().ok_or_else(|| PatchError::BadFormat(format!("{ELEMENT_ORDER}{name}")))?;
         let (field, inner) = member(type_, &name);
         let key = field.and_then(|f| f.merge.patch_merge_key);
         let have = original.get(&name).and_then(Value::as_array).cloned();
@@ -142,7 +144,12 @@ fn take_prefixed(patch: &mut Members, prefix: &str) -> Vec<(String, Value)> {
     names.into_iter().filter_map(|name| Some((name[prefix.len()..].to_owned(), patch.shift_remove(&name)?))).collect()
 }
 
-fn merge_list(original: Vec<Value>, patch: Vec<Value>, key: Option<&str>, type_: Option<&Type>) -> Result<Vec<Value>, PatchError> {
+fn merge_list(
+    original: Vec<Value>,
+    patch: Vec<Value>,
+    key: Option<&str>,
+    type_: Option<&Type>,
+) -> Result<Vec<Value>, PatchError> {
     let objects = original.iter().chain(&patch).any(Value::is_object);
     let Some(key) = key.filter(|_| objects) else {
         if objects {
@@ -156,7 +163,9 @@ fn merge_list(original: Vec<Value>, patch: Vec<Value>, key: Option<&str>, type_:
     let (mut merged, changes) = special_elements(original.clone(), patch, key)?;
     for change in &changes {
         let Value::Object(change) = change else { return Err(PatchError::BadFormat("a list of objects".into())) };
-        let id = change.get(key).ok_or_else(|| PatchError::NoMergeKey(Value::Object(change.clone()).to_string(), key.to_owned()))?;
+        let id = change
+            .get(key)
+            .ok_or_else(|| PatchError::NoMergeKey(Value::Object(change.clone()).to_string(), key.to_owned()))?;
         let same = merged.iter_mut().find(|item| item.get(key) == Some(id)).and_then(Value::as_object_mut);
         match same {
             Some(item) => merge_object(item, change.clone(), type_)?,
@@ -171,7 +180,11 @@ fn merge_list(original: Vec<Value>, patch: Vec<Value>, key: Option<&str>, type_:
 }
 
 /// Carries out the elements that are directives; answers what is left of both lists.
-fn special_elements(original: Vec<Value>, patch: Vec<Value>, key: &str) -> Result<(Vec<Value>, Vec<Value>), PatchError> {
+fn special_elements(
+    original: Vec<Value>,
+    patch: Vec<Value>,
+    key: &str,
+) -> Result<(Vec<Value>, Vec<Value>), PatchError> {
     let mut original = original;
     let mut rest = Vec::new();
     let mut replace = false;

@@ -18,7 +18,8 @@ fn position(list: &[Value], item: &Value, key: Option<&str>) -> Option<usize> {
 
 /// Arranges `merged`: items that `wanted` names in its order, interleaved with the rest in the order of `server`.
 pub fn arrange(merged: Vec<Value>, wanted: &[Value], server: &[Value], key: Option<&str>) -> Vec<Value> {
-    let (mut ours, mut others): (Vec<_>, Vec<_>) = merged.into_iter().partition(|item| position(wanted, item, key).is_some());
+    let (mut ours, mut others): (Vec<_>, Vec<_>) =
+        merged.into_iter().partition(|item| position(wanted, item, key).is_some());
     ours.sort_by_key(|item| position(wanted, item, key));
     others.sort_by_key(|item| position(server, item, key).unwrap_or(usize::MAX));
     let mut out = Vec::with_capacity(ours.len() + others.len());

@@ -44,16 +44,41 @@ fn atomic_lists_are_replaced() {
 
 #[test]
 fn null_removes() {
-    check(pod(), json!({"metadata": {"labels": {"a": "1", "b": "2"}}}), json!({"metadata": {"labels": {"a": null, "x": null}}}), json!({"metadata": {"labels": {"b": "2"}}}));
-    check(pod(), json!({}), json!({"metadata": {"labels": {"a": null, "b": "1"}}}), json!({"metadata": {"labels": {"b": "1"}}}));
+    check(
+        pod(),
+        json!({"metadata": {"labels": {"a": "1", "b": "2"}}}),
+        json!({"metadata": {"labels": {"a": null, "x": null}}}),
+        json!({"metadata": {"labels": {"b": "2"}}}),
+    );
+    check(
+        pod(),
+        json!({}),
+        json!({"metadata": {"labels": {"a": null, "b": "1"}}}),
+        json!({"metadata": {"labels": {"b": "1"}}}),
+    );
 }
 
 #[test]
 fn directives() {
     let original = json!({"spec": {"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]}});
-    check(pod(), original.clone(), json!({"spec": {"containers": [{"$patch": "delete", "name": "a"}]}}), json!({"spec": {"containers": [{"name": "b", "image": "1"}]}}));
-    check(pod(), original.clone(), json!({"spec": {"containers": [{"$patch": "replace"}, {"name": "c"}]}}), json!({"spec": {"containers": [{"name": "c"}]}}));
-    check(pod(), original.clone(), json!({"spec": {"containers": [{"name": "a", "$patch": "merge", "image": "2"}]}}), json!({"spec": {"containers": [{"name": "a", "image": "2"}, {"name": "b", "image": "1"}]}}));
+    check(
+        pod(),
+        original.clone(),
+        json!({"spec": {"containers": [{"$patch": "delete", "name": "a"}]}}),
+        json!({"spec": {"containers": [{"name": "b", "image": "1"}]}}),
+    );
+    check(
+        pod(),
+        original.clone(),
+        json!({"spec": {"containers": [{"$patch": "replace"}, {"name": "c"}]}}),
+        json!({"spec": {"containers": [{"name": "c"}]}}),
+    );
+    check(
+        pod(),
+        original.clone(),
+        json!({"spec": {"containers": [{"name": "a", "$patch": "merge", "image": "2"}]}}),
+        json!({"spec": {"containers": [{"name": "a", "image": "2"}, {"name": "b", "image": "1"}]}}),
+    );
     check(pod(), original, json!({"spec": {"$patch": "replace", "nodeName": "n"}}), json!({"spec": {"nodeName": "n"}}));
 }
 
@@ -90,7 +115,10 @@ fn element_order() {
 #[test]
 fn what_cannot_be_done() {
     check_error(json!({"spec": {"$patch": "destroy"}}), "Unknown directive: \"destroy\"");
-    check_error(json!({"spec": {"containers": [{"image": "x"}]}}), "map: {\"image\":\"x\"} does not contain declared merge key: name");
+    check_error(
+        json!({"spec": {"containers": [{"image": "x"}]}}),
+        "map: {\"image\":\"x\"} does not contain declared merge key: name",
+    );
     check_error(
         json!({"spec": {"$setElementOrder/containers": [{"name": "a"}], "containers": [{"name": "b"}]}}),
         "The order in patch list:\n[{\"name\":\"b\"}]\n doesn't match $setElementOrder list:\n[{\"name\":\"a\"}]\n",
@@ -108,7 +136,12 @@ fn template(containers: Value) -> Value {
 #[test]
 fn three_ways() {
     let a = template(json!([{"name": "a", "image": "1"}]));
-    check_three_way(a.clone(), a.clone(), template(json!([{"name": "a", "image": "1", "imagePullPolicy": "Always"}, {"name": "injected"}])), json!({}));
+    check_three_way(
+        a.clone(),
+        a.clone(),
+        template(json!([{"name": "a", "image": "1", "imagePullPolicy": "Always"}, {"name": "injected"}])),
+        json!({}),
+    );
     check_three_way(
         a.clone(),
         template(json!([{"name": "a", "image": "2"}])),
@@ -170,7 +203,8 @@ fn holds(wanted: &Value, have: &Value) -> bool {
     match (wanted, have) {
         (Value::Object(w), Value::Object(h)) => w.iter().all(|(k, v)| h.get(k).is_some_and(|h| holds(v, h))),
         (Value::Array(w), Value::Array(h)) if w.iter().any(Value::is_object) => {
-            let positions: Option<Vec<_>> = w.iter().map(|w| h.iter().position(|h| h["name"] == w["name"] && holds(w, h))).collect();
+            let positions: Option<Vec<_>> =
+                w.iter().map(|w| h.iter().position(|h| h["name"] == w["name"] && holds(w, h))).collect();
             positions.is_some_and(|p| p.is_sorted())
         }
         (Value::Array(w), Value::Array(h)) => w.iter().all(|w| h.contains(w)),

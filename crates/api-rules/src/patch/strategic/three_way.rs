@@ -14,7 +14,12 @@ pub fn three_way(original: &Value, modified: &Value, current: &Value, type_: &Ty
     Ok(Value::Object(object(original, modified, current, Some(type_))?))
 }
 
-fn object(original: &Members, modified: &Members, current: &Members, type_: Option<&Type>) -> Result<Members, PatchError> {
+fn object(
+    original: &Members,
+    modified: &Members,
+    current: &Members,
+    type_: Option<&Type>,
+) -> Result<Members, PatchError> {
     let mut patch = Map::new();
     let empty = Map::new();
     for (name, wanted) in modified.iter().filter(|(_, v)| !v.is_null()) {
@@ -55,7 +60,13 @@ fn retain_keys(change: &mut Members, wanted: &Members, field: Option<&Field>) {
     }
 }
 
-fn list(patch: &mut Members, name: &str, [before, wanted, have]: [&[Value]; 3], field: Option<&Field>, type_: Option<&Type>) -> Result<(), PatchError> {
+fn list(
+    patch: &mut Members,
+    name: &str,
+    [before, wanted, have]: [&[Value]; 3],
+    field: Option<&Field>,
+    type_: Option<&Type>,
+) -> Result<(), PatchError> {
     let objects = wanted.iter().chain(have).any(Value::is_object);
     match field.and_then(|f| f.merge.patch_merge_key).filter(|_| objects) {
         Some(key) => keyed(patch, name, [before, wanted, have], key, field, type_),
@@ -72,7 +83,14 @@ fn list(patch: &mut Members, name: &str, [before, wanted, have]: [&[Value]; 3], 
     }
 }
 
-fn keyed(patch: &mut Members, name: &str, [before, wanted, have]: [&[Value]; 3], key: &str, field: Option<&Field>, type_: Option<&Type>) -> Result<(), PatchError> {
+fn keyed(
+    patch: &mut Members,
+    name: &str,
+    [before, wanted, have]: [&[Value]; 3],
+    key: &str,
+    field: Option<&Field>,
+    type_: Option<&Type>,
+) -> Result<(), PatchError> {
     let empty = Map::new();
     let mut changes = Vec::new();
     let mut order = Vec::new();
@@ -98,7 +116,12 @@ fn keyed(patch: &mut Members, name: &str, [before, wanted, have]: [&[Value]; 3],
             changes.push(json!({DIRECTIVE: "delete", key: id}));
         }
     }
-    let in_order: Vec<_> = have.iter().filter_map(|i| i.get(key)).filter(|id| find(wanted, key, id).is_some()).map(|id| json!({key: id})).collect();
+    let in_order: Vec<_> = have
+        .iter()
+        .filter_map(|i| i.get(key))
+        .filter(|id| find(wanted, key, id).is_some())
+        .map(|id| json!({key: id}))
+        .collect();
     if !changes.is_empty() || in_order != order {
         patch.insert(format!("{ELEMENT_ORDER}{name}"), order.into());
     }

@@ -74,8 +74,18 @@ fn one(container: &Container, volumes: &Volumes, host_network: bool, path: &Path
     ports(container.ports.as_deref().unwrap_or_default(), host_network, &path.child("ports"), errors);
     env::validate(container.env.as_deref().unwrap_or_default(), &path.child("env"), errors);
     env::from(container.env_from.as_deref().unwrap_or_default(), &path.child("envFrom"), errors);
-    mounts::validate(container.volume_mounts.as_deref().unwrap_or_default(), volumes, &path.child("volumeMounts"), errors);
-    mounts::devices(container.volume_devices.as_deref().unwrap_or_default(), volumes, &path.child("volumeDevices"), errors);
+    mounts::validate(
+        container.volume_mounts.as_deref().unwrap_or_default(),
+        volumes,
+        &path.child("volumeMounts"),
+        errors,
+    );
+    mounts::devices(
+        container.volume_devices.as_deref().unwrap_or_default(),
+        volumes,
+        &path.child("volumeDevices"),
+        errors,
+    );
     if let Some(all) = &container.resources {
         resources::validate(all, &path.child("resources"), errors);
     }
@@ -123,7 +133,10 @@ fn init(container: &Container, grace: i64, path: &Path, errors: &mut Errors) {
         ("startupProbe", container.startup_probe.is_some()),
     ];
     for (member, _) in given.into_iter().filter(|(_, given)| *given) {
-        errors.push(FieldError::forbidden(&path.child(member), "may not be set for init containers without restartPolicy=Always"));
+        errors.push(FieldError::forbidden(
+            &path.child(member),
+            "may not be set for init containers without restartPolicy=Always",
+        ));
     }
 }
 
@@ -147,7 +160,8 @@ fn ephemeral(container: &EphemeralContainer, spec: &PodSpec, volumes: &Volumes, 
             errors.push(FieldError::not_found(&path.child("targetContainerName"), target));
         }
     }
-    let has_resources = container.resources.as_ref().is_some_and(|r| r.limits.is_some() || r.requests.is_some() || r.claims.is_some());
+    let has_resources =
+        container.resources.as_ref().is_some_and(|r| r.limits.is_some() || r.requests.is_some() || r.claims.is_some());
     let given = [
         ("lifecycle", container.lifecycle.is_some()),
         ("livenessProbe", container.liveness_probe.is_some()),
@@ -180,7 +194,11 @@ fn ports(ports: &[ContainerPort], host_network: bool, path: &Path, errors: &mut 
         if let Some(host) = port.host_port.filter(|p| *p != 0) {
             number(host, &at.child("hostPort"), errors);
             if host_network && host != port.container_port {
-                errors.push(FieldError::invalid(&at.child("hostPort"), host, "must match `containerPort` when `hostNetwork` is true"));
+                errors.push(FieldError::invalid(
+                    &at.child("hostPort"),
+                    host,
+                    "must match `containerPort` when `hostNetwork` is true",
+                ));
             }
         }
         crate::kinds::validate_protocol(port.protocol.as_deref(), &at.child("protocol"), errors);
@@ -203,7 +221,10 @@ fn host_ports<'a>(containers: impl Iterator<Item = &'a Container>, path: &Path, 
             let protocol = port.protocol.as_deref().unwrap_or_default();
             let claim = format!("{protocol}/{}/{number}", port.host_ip.as_deref().unwrap_or_default());
             if !taken.insert(claim.clone()) {
-                errors.push(FieldError::duplicate(&path.index(i).child("ports").index(j).child("hostPort"), json!(claim)));
+                errors.push(FieldError::duplicate(
+                    &path.index(i).child("ports").index(j).child("hostPort"),
+                    json!(claim),
+                ));
             }
         }
     }

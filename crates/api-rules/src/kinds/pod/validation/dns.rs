@@ -32,17 +32,29 @@ pub fn validate(spec: &PodSpec, path: &Path, errors: &mut Errors) {
     }
     let Some(config) = &spec.dns_config else { return };
     if servers.len() > MAX_NAMESERVERS {
-        errors.push(FieldError::invalid(&at.child("nameservers"), json!(servers), format!("must not have more than {MAX_NAMESERVERS} nameservers")));
+        errors.push(FieldError::invalid(
+            &at.child("nameservers"),
+            json!(servers),
+            format!("must not have more than {MAX_NAMESERVERS} nameservers"),
+        ));
     }
     for (i, server) in servers.iter().enumerate() {
         report(names::ip(server), &at.child("nameservers").index(i), server, errors);
     }
     let searches = config.searches.as_deref().unwrap_or_default();
     if searches.len() > MAX_SEARCHES {
-        errors.push(FieldError::invalid(&at.child("searches"), json!(searches), format!("must not have more than {MAX_SEARCHES} search paths")));
+        errors.push(FieldError::invalid(
+            &at.child("searches"),
+            json!(searches),
+            format!("must not have more than {MAX_SEARCHES} search paths"),
+        ));
     }
     if searches.iter().map(String::len).sum::<usize>() + searches.len().saturating_sub(1) > MAX_SEARCH_CHARACTERS {
-        errors.push(FieldError::invalid(&at.child("searches"), json!(searches), format!("must not have more than {MAX_SEARCH_CHARACTERS} characters (including spaces) in the search list")));
+        errors.push(FieldError::invalid(
+            &at.child("searches"),
+            json!(searches),
+            format!("must not have more than {MAX_SEARCH_CHARACTERS} characters (including spaces) in the search list"),
+        ));
     }
     for (i, search) in searches.iter().enumerate() {
         let name = search.strip_suffix('.').unwrap_or(search);

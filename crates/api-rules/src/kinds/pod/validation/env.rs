@@ -22,7 +22,8 @@ const ENV_FIELDS: [&str; 9] = [
 ];
 
 /// Fields of the pod that a file may show.
-pub const VOLUME_FIELDS: [&str; 5] = ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
+pub const VOLUME_FIELDS: [&str; 5] =
+    ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
 
 pub fn validate(env: &[EnvVar], path: &Path, errors: &mut Errors) {
     for (i, variable) in env.iter().enumerate() {
@@ -40,9 +41,19 @@ pub fn validate(env: &[EnvVar], path: &Path, errors: &mut Errors) {
 }
 
 fn from_source(source: &EnvVarSource, has_value: bool, path: &Path, errors: &mut Errors) {
-    let given = [source.field_ref.is_some(), source.resource_field_ref.is_some(), source.config_map_key_ref.is_some(), source.secret_key_ref.is_some(), source.file_key_ref.is_some()];
+    let given = [
+        source.field_ref.is_some(),
+        source.resource_field_ref.is_some(),
+        source.config_map_key_ref.is_some(),
+        source.secret_key_ref.is_some(),
+        source.file_key_ref.is_some(),
+    ];
     match given.iter().filter(|g| **g).count() {
-        0 => errors.push(FieldError::invalid(path, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`")),
+        0 => errors.push(FieldError::invalid(
+            path,
+            "",
+            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
+        )),
         _ if has_value => errors.push(FieldError::invalid(path, "", "may not be specified when `value` is not empty")),
         1 => {}
         _ => errors.push(FieldError::invalid(path, "", "may not have more than one field specified at a time")),
@@ -54,8 +65,16 @@ fn from_source(source: &EnvVarSource, has_value: bool, path: &Path, errors: &mut
         resource_ref(field, false, &path.child("resourceFieldRef"), errors);
     }
     for (member, name, key) in [
-        ("configMapKeyRef", source.config_map_key_ref.as_ref().map(|r| &r.name), source.config_map_key_ref.as_ref().map(|r| &r.key)),
-        ("secretKeyRef", source.secret_key_ref.as_ref().map(|r| &r.name), source.secret_key_ref.as_ref().map(|r| &r.key)),
+        (
+            "configMapKeyRef",
+            source.config_map_key_ref.as_ref().map(|r| &r.name),
+            source.config_map_key_ref.as_ref().map(|r| &r.key),
+        ),
+        (
+            "secretKeyRef",
+            source.secret_key_ref.as_ref().map(|r| &r.name),
+            source.secret_key_ref.as_ref().map(|r| &r.key),
+        ),
     ] {
         let (Some(name), Some(key)) = (name, key) else { continue };
         let at = path.child(member);
@@ -72,7 +91,11 @@ pub fn field_ref(field: &ObjectFieldSelector, supported: &[&str], path: &Path, e
     match field.api_version.as_deref().unwrap_or_default() {
         "" => errors.push(FieldError::required(&path.child("apiVersion"), "")),
         "v1" => {}
-        other => errors.push(FieldError::invalid(&path.child("apiVersion"), other, format!("unsupported pod version: {other}"))),
+        other => errors.push(FieldError::invalid(
+            &path.child("apiVersion"),
+            other,
+            format!("unsupported pod version: {other}"),
+        )),
     }
     let at = path.child("fieldPath");
     if field.field_path.is_empty() {
@@ -102,7 +125,14 @@ pub fn resource_ref(field: &ResourceFieldSelector, volume: bool, path: &Path, er
         errors.push(FieldError::required(&at, ""));
         return;
     }
-    const SUPPORTED: [&str; 6] = ["limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu", "requests.ephemeral-storage", "requests.memory"];
+    const SUPPORTED: [&str; 6] = [
+        "limits.cpu",
+        "limits.ephemeral-storage",
+        "limits.memory",
+        "requests.cpu",
+        "requests.ephemeral-storage",
+        "requests.memory",
+    ];
     let huge = ["limits.hugepages-", "requests.hugepages-"].iter().any(|p| field.resource.starts_with(p));
     if !huge && !SUPPORTED.contains(&field.resource.as_str()) {
         errors.push(FieldError::not_supported(&at, field.resource.as_str(), &SUPPORTED));
@@ -120,11 +150,18 @@ pub fn from(sources: &[EnvFromSource], path: &Path, errors: &mut Errors) {
             report(names::env_var(prefix), &at.child("prefix"), prefix, errors);
         }
         match (&source.config_map_ref, &source.secret_ref) {
-            (None, None) => errors.push(FieldError::invalid(&at, "", "must specify one of: `configMapRef` or `secretRef`")),
-            (Some(_), Some(_)) => errors.push(FieldError::invalid(&at, "", "may not have more than one field specified at a time")),
+            (None, None) => {
+                errors.push(FieldError::invalid(&at, "", "must specify one of: `configMapRef` or `secretRef`"))
+            }
+            (Some(_), Some(_)) => {
+                errors.push(FieldError::invalid(&at, "", "may not have more than one field specified at a time"))
+            }
             _ => {}
         }
-        let named = [("configMapRef", source.config_map_ref.as_ref().map(|r| &r.name)), ("secretRef", source.secret_ref.as_ref().map(|r| &r.name))];
+        let named = [
+            ("configMapRef", source.config_map_ref.as_ref().map(|r| &r.name)),
+            ("secretRef", source.secret_ref.as_ref().map(|r| &r.name)),
+        ];
         for (member, name) in named {
             let Some(name) = name else { continue };
             report(names::dns_subdomain(name), &at.child(member).child("name"), name, errors);

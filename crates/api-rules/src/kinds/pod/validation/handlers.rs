@@ -3,7 +3,9 @@
 use api_types::{
     field::{FieldError, Path},
     k8s_openapi::{
-        api::core::v1::{Container, ExecAction, GRPCAction, HTTPGetAction, LifecycleHandler, Probe, SleepAction, TCPSocketAction},
+        api::core::v1::{
+            Container, ExecAction, GRPCAction, HTTPGetAction, LifecycleHandler, Probe, SleepAction, TCPSocketAction,
+        },
         apimachinery::pkg::util::intstr::IntOrString,
     },
 };
@@ -22,7 +24,11 @@ pub fn of_container(container: &Container, grace: i64, path: &Path, errors: &mut
         probe(value, &at, errors);
         if member == "readinessProbe" {
             if value.termination_grace_period_seconds.is_some() {
-                errors.push(FieldError::invalid(&at.child("terminationGracePeriodSeconds"), value.termination_grace_period_seconds, "must not be set for readinessProbes"));
+                errors.push(FieldError::invalid(
+                    &at.child("terminationGracePeriodSeconds"),
+                    value.termination_grace_period_seconds,
+                    "must not be set for readinessProbes",
+                ));
             }
         } else if value.success_threshold.is_some_and(|n| n != 1) {
             errors.push(FieldError::invalid(&at.child("successThreshold"), value.success_threshold, "must be 1"));
@@ -32,7 +38,13 @@ pub fn of_container(container: &Container, grace: i64, path: &Path, errors: &mut
     for (member, hook) in [("postStart", &lifecycle.post_start), ("preStop", &lifecycle.pre_stop)] {
         if let Some(hook) = hook {
             let LifecycleHandler { exec, http_get, sleep, tcp_socket } = hook;
-            let acts = Acts { exec: exec.as_ref(), http: http_get.as_ref(), tcp: tcp_socket.as_ref(), sleep: sleep.as_ref(), grpc: None };
+            let acts = Acts {
+                exec: exec.as_ref(),
+                http: http_get.as_ref(),
+                tcp: tcp_socket.as_ref(),
+                sleep: sleep.as_ref(),
+                grpc: None,
+            };
             acts.validate(grace, &path.child("lifecycle").child(member), errors);
         }
     }
@@ -57,7 +69,11 @@ fn probe(probe: &Probe, path: &Path, errors: &mut Errors) {
         not_negative(number.unwrap_or(0).into(), &path.child(member), errors);
     }
     if let Some(seconds) = probe.termination_grace_period_seconds.filter(|s| *s <= 0) {
-        errors.push(FieldError::invalid(&path.child("terminationGracePeriodSeconds"), seconds, "must be greater than 0"));
+        errors.push(FieldError::invalid(
+            &path.child("terminationGracePeriodSeconds"),
+            seconds,
+            "must be greater than 0",
+        ));
     }
 }
 
@@ -143,7 +159,9 @@ impl Acts<'_> {
 pub fn port(port: &IntOrString, path: &Path, errors: &mut Errors) {
     match port {
         IntOrString::Int(number) => {
-            errors.extend(names::port_number((*number).into()).into_iter().map(|why| FieldError::invalid(path, *number, why)));
+            errors.extend(
+                names::port_number((*number).into()).into_iter().map(|why| FieldError::invalid(path, *number, why)),
+            );
         }
         IntOrString::String(name) => report(names::port_name(name), path, name, errors),
     }

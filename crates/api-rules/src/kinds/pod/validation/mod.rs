@@ -36,7 +36,10 @@ pub fn template(template: &PodTemplateSpec, path: &Path, errors: &mut Errors) {
         Some(pod) => {
             pod_spec(pod, &spec, errors);
             if pod.ephemeral_containers.as_ref().is_some_and(|e| !e.is_empty()) {
-                errors.push(FieldError::forbidden(&spec.child("ephemeralContainers"), "ephemeral containers not allowed in pod template"));
+                errors.push(FieldError::forbidden(
+                    &spec.child("ephemeralContainers"),
+                    "ephemeral containers not allowed in pod template",
+                ));
             }
         }
         None => errors.push(FieldError::required(&spec.child("containers"), "")),
@@ -109,20 +112,25 @@ fn identity(spec: &PodSpec, path: &Path, errors: &mut Errors) {
             errors.push(FieldError::duplicate(&at, gate.name.as_str()));
         }
     }
-    if spec.scheduling_gates.as_ref().is_some_and(|g| !g.is_empty()) && spec.node_name.as_ref().is_some_and(|n| !n.is_empty()) {
-        errors.push(FieldError::forbidden(&path.child("nodeName"), "cannot be set until all schedulingGates have been cleared"));
+    if spec.scheduling_gates.as_ref().is_some_and(|g| !g.is_empty())
+        && spec.node_name.as_ref().is_some_and(|n| !n.is_empty())
+    {
+        errors.push(FieldError::forbidden(
+            &path.child("nodeName"),
+            "cannot be set until all schedulingGates have been cleared",
+        ));
     }
 }
 
 fn times(spec: &PodSpec, path: &Path, errors: &mut Errors) {
-    if let Some(seconds) = spec.active_deadline_seconds {
-        if !(1..=i64::from(i32::MAX)).contains(&seconds) {
-            errors.push(FieldError::invalid(
-                &path.child("activeDeadlineSeconds"),
-                seconds,
-                format!("must be between 1 and {}, inclusive", i32::MAX),
-            ));
-        }
+    if let Some(seconds) = spec.active_deadline_seconds
+        && !(1..=i64::from(i32::MAX)).contains(&seconds)
+    {
+        errors.push(FieldError::invalid(
+            &path.child("activeDeadlineSeconds"),
+            seconds,
+            format!("must be between 1 and {}, inclusive", i32::MAX),
+        ));
     }
     if let Some(seconds) = spec.termination_grace_period_seconds {
         not_negative(seconds, &path.child("terminationGracePeriodSeconds"), errors);

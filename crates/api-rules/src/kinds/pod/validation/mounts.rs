@@ -32,7 +32,11 @@ pub fn validate(mounts: &[VolumeMount], volumes: &Volumes, path: &Path, errors: 
         }
         if !sub_path_expr.is_empty() {
             if !sub_path.is_empty() {
-                errors.push(FieldError::invalid(&at.child("subPathExpr"), sub_path_expr, "subPathExpr and subPath are mutually exclusive"));
+                errors.push(FieldError::invalid(
+                    &at.child("subPathExpr"),
+                    sub_path_expr,
+                    "subPathExpr and subPath are mutually exclusive",
+                ));
             }
             local_path(sub_path_expr, &at.child("subPathExpr"), errors);
         }
@@ -53,7 +57,10 @@ fn recursive_read_only(mount: &VolumeMount, path: &Path, errors: &mut Errors) {
                 errors.push(FieldError::forbidden(&at, "may only be specified when readOnly is true"));
             }
             if !matches!(mount.mount_propagation.as_deref(), None | Some("None")) {
-                errors.push(FieldError::forbidden(&at, "may only be specified when mountPropagation is None or not specified"));
+                errors.push(FieldError::forbidden(
+                    &at,
+                    "may only be specified when mountPropagation is None or not specified",
+                ));
             }
         }
         other => errors.push(FieldError::not_supported(&at, other, &["Disabled", "Enabled", "IfPossible"])),
@@ -68,7 +75,11 @@ pub fn devices(devices: &[VolumeDevice], volumes: &Volumes, path: &Path, errors:
             _ if device.name.is_empty() => errors.push(FieldError::required(&at.child("name"), "")),
             None => errors.push(FieldError::not_found(&at.child("name"), device.name.as_str())),
             Some(volume) if volume.persistent_volume_claim.is_none() && volume.ephemeral.is_none() => {
-                errors.push(FieldError::invalid(&at.child("name"), device.name.as_str(), "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode"));
+                errors.push(FieldError::invalid(
+                    &at.child("name"),
+                    device.name.as_str(),
+                    "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode",
+                ));
             }
             Some(_) => {}
         }

@@ -39,9 +39,17 @@ pub fn validate(resources: &ResourceRequirements, path: &Path, errors: &mut Erro
 fn compare(name: &str, request: &Text, limit: &Text, path: &Path, errors: &mut Errors) {
     let (Ok(wanted), Ok(most)) = (Quantity::try_from(request), Quantity::try_from(limit)) else { return };
     if wanted > most {
-        errors.push(FieldError::invalid(path, request.0.as_str(), format!("must be less than or equal to {name} limit of {}", limit.0)));
+        errors.push(FieldError::invalid(
+            path,
+            request.0.as_str(),
+            format!("must be less than or equal to {name} limit of {}", limit.0),
+        ));
     } else if wanted != most && !overcommits(name) {
-        errors.push(FieldError::invalid(path, request.0.as_str(), format!("must be equal to {name} limit of {}", limit.0)));
+        errors.push(FieldError::invalid(
+            path,
+            request.0.as_str(),
+            format!("must be equal to {name} limit of {}", limit.0),
+        ));
     }
 }
 

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use api_types::{
     field::{FieldError, Path},
     k8s_openapi::{
-        api::core::v1::{NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, PodSpec, Toleration, TopologySpreadConstraint},
+        api::core::v1::{
+            NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, PodSpec, Toleration,
+            TopologySpreadConstraint,
+        },
         apimachinery::pkg::apis::meta::v1::LabelSelector,
     },
 };
@@ -19,7 +22,11 @@ use crate::{
 
 pub fn validate(spec: &PodSpec, path: &Path, errors: &mut Errors) {
     tolerations(spec.tolerations.as_deref().unwrap_or_default(), &path.child("tolerations"), errors);
-    spreading(spec.topology_spread_constraints.as_deref().unwrap_or_default(), &path.child("topologySpreadConstraints"), errors);
+    spreading(
+        spec.topology_spread_constraints.as_deref().unwrap_or_default(),
+        &path.child("topologySpreadConstraints"),
+        errors,
+    );
     let Some(affinity) = &spec.affinity else { return };
     let path = path.child("affinity");
     if let Some(node) = &affinity.node_affinity {
@@ -27,8 +34,18 @@ pub fn validate(spec: &PodSpec, path: &Path, errors: &mut Errors) {
     }
     const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
     const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
-    let pod = affinity.pod_affinity.as_ref().map(|a| (&a.required_during_scheduling_ignored_during_execution, &a.preferred_during_scheduling_ignored_during_execution));
-    let anti = affinity.pod_anti_affinity.as_ref().map(|a| (&a.required_during_scheduling_ignored_during_execution, &a.preferred_during_scheduling_ignored_during_execution));
+    let pod = affinity.pod_affinity.as_ref().map(|a| {
+        (
+            &a.required_during_scheduling_ignored_during_execution,
+            &a.preferred_during_scheduling_ignored_during_execution,
+        )
+    });
+    let anti = affinity.pod_anti_affinity.as_ref().map(|a| {
+        (
+            &a.required_during_scheduling_ignored_during_execution,
+            &a.preferred_during_scheduling_ignored_during_execution,
+        )
+    });
     for (member, terms) in [("podAffinity", pod), ("podAntiAffinity", anti)] {
         let Some((required, preferred)) = terms else { continue };
         let at = path.child(member);
@@ -76,7 +93,10 @@ fn node_term(term: &NodeSelectorTerm, path: &Path, errors: &mut Errors) {
         let at = path.child("matchFields").index(i);
         one_of(&requirement.operator, &["In", "NotIn"], &at.child("operator"), errors);
         if requirement.values.as_ref().is_none_or(|v| v.len() != 1) {
-            errors.push(FieldError::required(&at.child("values"), "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"));
+            errors.push(FieldError::required(
+                &at.child("values"),
+                "must be only one value when `operator` is 'In' or 'NotIn' for node field selector",
+            ));
         }
         one_of(&requirement.key, &["metadata.name"], &at.child("key"), errors);
     }
@@ -90,7 +110,8 @@ fn node_requirement(requirement: &NodeSelectorRequirement, path: &Path, errors: 
             errors.push(FieldError::required(&at, "must be specified when `operator` is 'In' or 'NotIn'"));
         }
         "Exists" | "DoesNotExist" if !values.is_empty() => {
-            errors.push(FieldError::forbidden(&at, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
+            errors
+                .push(FieldError::forbidden(&at, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
         }
         "Gt" | "Lt" if values.len() != 1 => {
             errors.push(FieldError::required(&at, "must be specified single value when `operator` is 'Lt' or 'Gt'"));
@@ -101,7 +122,8 @@ fn node_requirement(requirement: &NodeSelectorRequirement, path: &Path, errors: 
 }
 
 fn pod_term(term: &PodAffinityTerm, path: &Path, errors: &mut Errors) {
-    let selectors: [(&str, &Option<LabelSelector>); 2] = [("labelSelector", &term.label_selector), ("namespaceSelector", &term.namespace_selector)];
+    let selectors: [(&str, &Option<LabelSelector>); 2] =
+        [("labelSelector", &term.label_selector), ("namespaceSelector", &term.namespace_selector)];
     for (member, selector) in selectors {
         if let Some(selector) = selector {
             validate_label_selector(selector, &path.child(member), errors);
@@ -127,9 +149,19 @@ fn spreading(constraints: &[TopologySpreadConstraint], path: &Path, errors: &mut
         if constraint.topology_key.is_empty() {
             errors.push(FieldError::required(&at.child("topologyKey"), "can not be empty"));
         } else {
-            report(names::qualified_name(&constraint.topology_key), &at.child("topologyKey"), &constraint.topology_key, errors);
+            report(
+                names::qualified_name(&constraint.topology_key),
+                &at.child("topologyKey"),
+                &constraint.topology_key,
+                errors,
+            );
         }
-        one_of(&constraint.when_unsatisfiable, &["DoNotSchedule", "ScheduleAnyway"], &at.child("whenUnsatisfiable"), errors);
+        one_of(
+            &constraint.when_unsatisfiable,
+            &["DoNotSchedule", "ScheduleAnyway"],
+            &at.child("whenUnsatisfiable"),
+            errors,
+        );
         if !seen.insert((&constraint.topology_key, &constraint.when_unsatisfiable)) {
             let pair = format!("{{{}, {}}}", constraint.topology_key, constraint.when_unsatisfiable);
             errors.push(FieldError::duplicate(&at.child("{topologyKey, whenUnsatisfiable}"), pair));
@@ -139,10 +171,20 @@ fn spreading(constraints: &[TopologySpreadConstraint], path: &Path, errors: &mut
                 errors.push(FieldError::invalid(&at.child("minDomains"), least, "must be greater than zero"));
             }
             if constraint.when_unsatisfiable != "DoNotSchedule" {
-                errors.push(FieldError::invalid(&at.child("minDomains"), least, format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {}", constraint.when_unsatisfiable)));
+                errors.push(FieldError::invalid(
+                    &at.child("minDomains"),
+                    least,
+                    format!(
+                        "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {}",
+                        constraint.when_unsatisfiable
+                    ),
+                ));
             }
         }
-        for (member, policy) in [("nodeAffinityPolicy", &constraint.node_affinity_policy), ("nodeTaintsPolicy", &constraint.node_taints_policy)] {
+        for (member, policy) in [
+            ("nodeAffinityPolicy", &constraint.node_affinity_policy),
+            ("nodeTaintsPolicy", &constraint.node_taints_policy),
+        ] {
             if let Some(policy) = policy.as_deref() {
                 one_of(policy, &["Honor", "Ignore"], &at.child(member), errors);
             }
@@ -157,19 +199,32 @@ pub fn tolerations(tolerations: &[Toleration], path: &Path, errors: &mut Errors)
     for (i, toleration) in tolerations.iter().enumerate() {
         let at = path.index(i);
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        let (key, operator, value, effect) = (text(&toleration.key), text(&toleration.operator), text(&toleration.value), text(&toleration.effect));
+        let (key, operator, value, effect) =
+            (text(&toleration.key), text(&toleration.operator), text(&toleration.value), text(&toleration.effect));
         if !key.is_empty() {
             report(names::qualified_name(&key), &at.child("key"), &key, errors);
         } else if operator != "Exists" {
-            errors.push(FieldError::invalid(&at.child("operator"), operator.as_str(), "operator must be Exists when `key` is empty, which means \"match all values and all keys\""));
+            errors.push(FieldError::invalid(
+                &at.child("operator"),
+                operator.as_str(),
+                "operator must be Exists when `key` is empty, which means \"match all values and all keys\"",
+            ));
         }
         if toleration.toleration_seconds.is_some() && effect != "NoExecute" {
-            errors.push(FieldError::invalid(&at.child("effect"), effect.as_str(), "effect must be 'NoExecute' when `tolerationSeconds` is set"));
+            errors.push(FieldError::invalid(
+                &at.child("effect"),
+                effect.as_str(),
+                "effect must be 'NoExecute' when `tolerationSeconds` is set",
+            ));
         }
         match operator.as_str() {
             "" | "Equal" => report(names::label_value(&value), &at.child("operator"), &value, errors),
             "Exists" if !value.is_empty() => {
-                errors.push(FieldError::invalid(&at.child("operator"), json!(toleration), "value must be empty when `operator` is 'Exists'"));
+                errors.push(FieldError::invalid(
+                    &at.child("operator"),
+                    json!(toleration),
+                    "value must be empty when `operator` is 'Exists'",
+                ));
             }
             "Exists" => {}
             other => errors.push(FieldError::not_supported(&at.child("operator"), other, &["Equal", "Exists"])),

@@ -45,7 +45,11 @@ pub fn pod(context: &PodSecurityContext, spec: &PodSpec, path: &Path, errors: &m
         }
     }
     if spec.share_process_namespace == Some(true) && spec.host_pid == Some(true) {
-        errors.push(FieldError::invalid(&path.child("shareProcessNamespace"), true, "ShareProcessNamespace and HostPID cannot both be enabled"));
+        errors.push(FieldError::invalid(
+            &path.child("shareProcessNamespace"),
+            true,
+            "ShareProcessNamespace and HostPID cannot both be enabled",
+        ));
     }
 }
 
@@ -60,11 +64,19 @@ pub fn container(context: &SecurityContext, path: &Path, errors: &mut Errors) {
     }
     if context.allow_privilege_escalation == Some(false) {
         if context.privileged == Some(true) {
-            errors.push(FieldError::invalid(path, "", "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"));
+            errors.push(FieldError::invalid(
+                path,
+                "",
+                "cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
+            ));
         }
         let adds_admin = context.capabilities.iter().flat_map(|c| c.add.iter().flatten()).any(|c| c == "CAP_SYS_ADMIN");
         if adds_admin {
-            errors.push(FieldError::invalid(path, "", "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"));
+            errors.push(FieldError::invalid(
+                path,
+                "",
+                "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN",
+            ));
         }
     }
 }
@@ -79,15 +91,23 @@ fn seccomp(profile: &SeccompProfile, path: &Path, errors: &mut Errors) {
     let local = profile.localhost_profile.as_deref();
     let at = path.child("localhostProfile");
     match (profile.type_.as_str(), local) {
-        ("Localhost", None | Some("")) => errors.push(FieldError::required(&at, "must be set when seccomp type is Localhost")),
+        ("Localhost", None | Some("")) => {
+            errors.push(FieldError::required(&at, "must be set when seccomp type is Localhost"))
+        }
         ("Localhost", Some(file)) => local_path(file, &at, errors),
         ("RuntimeDefault" | "Unconfined", Some(file)) => {
             errors.push(FieldError::invalid(&at, file, "can only be set when seccomp type is Localhost"));
         }
         ("RuntimeDefault" | "Unconfined", None) => {}
-        ("", _) => errors.push(FieldError::required(&path.child("type"), "type is required when seccompProfile is set")),
+        ("", _) => {
+            errors.push(FieldError::required(&path.child("type"), "type is required when seccompProfile is set"))
+        }
         (other, _) => {
-            errors.push(FieldError::not_supported(&path.child("type"), other, &["Localhost", "RuntimeDefault", "Unconfined"]));
+            errors.push(FieldError::not_supported(
+                &path.child("type"),
+                other,
+                &["Localhost", "RuntimeDefault", "Unconfined"],
+            ));
         }
     }
 }

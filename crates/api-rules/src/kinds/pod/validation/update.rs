@@ -25,7 +25,11 @@ pub fn validate(new: &Pod, old: &Pod, subresource: Option<&str>, errors: &mut Er
 fn spec(new: &PodSpec, old: &PodSpec, path: &Path, errors: &mut Errors) {
     for (member, new, old) in [
         ("containers", &new.containers[..], &old.containers[..]),
-        ("initContainers", new.init_containers.as_deref().unwrap_or_default(), old.init_containers.as_deref().unwrap_or_default()),
+        (
+            "initContainers",
+            new.init_containers.as_deref().unwrap_or_default(),
+            old.init_containers.as_deref().unwrap_or_default(),
+        ),
     ] {
         if new.len() != old.len() {
             errors.push(FieldError::forbidden(&path.child(member), "pod updates may not add or remove containers"));
@@ -36,15 +40,24 @@ fn spec(new: &PodSpec, old: &PodSpec, path: &Path, errors: &mut Errors) {
     let gated = old.scheduling_gates.as_ref().is_some_and(|g| !g.is_empty());
     for (i, gate) in new.scheduling_gates.iter().flatten().enumerate() {
         if !old.scheduling_gates.iter().flatten().any(|g| g == gate) {
-            errors.push(FieldError::forbidden(&path.child("schedulingGates").index(i), "only deletion is allowed, but found new scheduling gate"));
+            errors.push(FieldError::forbidden(
+                &path.child("schedulingGates").index(i),
+                "only deletion is allowed, but found new scheduling gate",
+            ));
         }
     }
     let kept = old.tolerations.iter().flatten().all(|t| {
         // The seconds of a toleration may change.
-        new.tolerations.iter().flatten().any(|n| (&n.key, &n.operator, &n.value, &n.effect) == (&t.key, &t.operator, &t.value, &t.effect))
+        new.tolerations
+            .iter()
+            .flatten()
+            .any(|n| (&n.key, &n.operator, &n.value, &n.effect) == (&t.key, &t.operator, &t.value, &t.effect))
     });
     if !kept {
-        errors.push(FieldError::forbidden(&path.child("tolerations"), "existing toleration can not be modified except its tolerationSeconds"));
+        errors.push(FieldError::forbidden(
+            &path.child("tolerations"),
+            "existing toleration can not be modified except its tolerationSeconds",
+        ));
     }
     let wanted = allowed(new, old, gated);
     let difference = differences(&json!(wanted), &json!(old), "spec");
@@ -60,7 +73,8 @@ fn allowed(new: &PodSpec, old: &PodSpec, gated: bool) -> PodSpec {
     };
     let mut munged = new.clone();
     munged.containers = images(&new.containers, &old.containers);
-    munged.init_containers = new.init_containers.as_deref().map(|n| images(n, old.init_containers.as_deref().unwrap_or_default()));
+    munged.init_containers =
+        new.init_containers.as_deref().map(|n| images(n, old.init_containers.as_deref().unwrap_or_default()));
     munged.active_deadline_seconds = old.active_deadline_seconds;
     munged.tolerations.clone_from(&old.tolerations);
     munged.scheduling_gates.clone_from(&old.scheduling_gates);
@@ -84,7 +98,9 @@ fn deadline(new: &PodSpec, old: &PodSpec, path: &Path, errors: &mut Errors) {
         (Some(new), Some(old)) if new > old => {
             errors.push(FieldError::invalid(&at, new, "must be less than or equal to previous value"));
         }
-        (None, Some(_)) => errors.push(FieldError::invalid(&at, Value::Null, "must not update from a positive integer to nil value")),
+        (None, Some(_)) => {
+            errors.push(FieldError::invalid(&at, Value::Null, "must not update from a positive integer to nil value"))
+        }
         _ => {}
     }
 }
@@ -98,7 +114,11 @@ fn status(new: &Pod, old: &Pod, errors: &mut Errors) {
     }
     let class = |pod: &Pod| pod.status.as_ref().and_then(|s| s.qos_class.clone());
     if class(old).is_some() && class(new) != class(old) {
-        errors.push(FieldError::invalid(&Path::new("status").child("qosClass"), json!(class(new)), "field is immutable"));
+        errors.push(FieldError::invalid(
+            &Path::new("status").child("qosClass"),
+            json!(class(new)),
+            "field is immutable",
+        ));
     }
 }
 
@@ -107,9 +127,15 @@ fn ephemeral(new: &PodSpec, old: &PodSpec, path: &Path, errors: &mut Errors) {
     let added = new.ephemeral_containers.as_deref().unwrap_or_default();
     for before in old.ephemeral_containers.iter().flatten() {
         match added.iter().find(|c| c.name == before.name) {
-            None => errors.push(FieldError::forbidden(&at, format!("existing ephemeral containers {:?} may not be removed\n", before.name))),
+            None => errors.push(FieldError::forbidden(
+                &at,
+                format!("existing ephemeral containers {:?} may not be removed\n", before.name),
+            )),
             Some(after) if after != before => {
-                errors.push(FieldError::forbidden(&at, format!("existing ephemeral containers {:?} may not be changed\n", before.name)));
+                errors.push(FieldError::forbidden(
+                    &at,
+                    format!("existing ephemeral containers {:?} may not be changed\n", before.name),
+                ));
             }
             Some(_) => {}
         }
@@ -134,7 +160,16 @@ fn differences(new: &Value, old: &Value, path: &str) -> Vec<String> {
         (Value::Object(n), Value::Object(o)) => {
             let mut names: Vec<_> = n.keys().chain(o.keys().filter(|k| !n.contains_key(*k))).collect();
             names.sort();
-            names.into_iter().flat_map(|k| differences(&n.get(k).cloned().unwrap_or_default(), &o.get(k).cloned().unwrap_or_default(), &format!("{path}.{k}"))).collect()
+            names
+                .into_iter()
+                .flat_map(|k| {
+                    differences(
+                        &n.get(k).cloned().unwrap_or_default(),
+                        &o.get(k).cloned().unwrap_or_default(),
+                        &format!("{path}.{k}"),
+                    )
+                })
+                .collect()
         }
         (Value::Array(n), Value::Array(o)) if n.len() == o.len() => {
             n.iter().zip(o).enumerate().flat_map(|(i, (n, o))| differences(n, o, &format!("{path}[{i}]"))).collect()

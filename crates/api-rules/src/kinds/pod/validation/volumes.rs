@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use api_types::{
     field::{FieldError, Path},
-    k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, HostPathVolumeSource, KeyToPath, ProjectedVolumeSource, Volume, VolumeProjection},
+    k8s_openapi::api::core::v1::{
+        DownwardAPIVolumeFile, HostPathVolumeSource, KeyToPath, ProjectedVolumeSource, Volume, VolumeProjection,
+    },
 };
 use serde_json::{Value, json};
 
@@ -39,17 +41,21 @@ pub fn validate<'a>(volumes: &'a [Volume], path: &Path, errors: &mut Errors) -> 
 
 fn source(volume: &Volume, path: &Path, errors: &mut Errors) {
     let members = json!(volume);
-    let sources: Vec<_> = members.as_object().into_iter().flatten().map(|(name, _)| name).filter(|name| *name != "name").collect();
+    let sources: Vec<_> =
+        members.as_object().into_iter().flatten().map(|(name, _)| name).filter(|name| *name != "name").collect();
     if sources.is_empty() {
         errors.push(FieldError::required(path, "must specify a volume type"));
     }
     for extra in sources.iter().skip(1) {
         errors.push(FieldError::forbidden(&path.child(extra), "may not specify more than 1 volume type"));
     }
-    if let Some(size) = volume.empty_dir.as_ref().and_then(|e| e.size_limit.as_ref()) {
-        if api_types::Quantity::try_from(size).is_ok_and(|q| q.signum() < 0) {
-            errors.push(FieldError::forbidden(&path.child("emptyDir").child("sizeLimit"), "SizeLimit field must be a valid resource quantity"));
-        }
+    if let Some(size) = volume.empty_dir.as_ref().and_then(|e| e.size_limit.as_ref())
+        && api_types::Quantity::try_from(size).is_ok_and(|q| q.signum() < 0)
+    {
+        errors.push(FieldError::forbidden(
+            &path.child("emptyDir").child("sizeLimit"),
+            "SizeLimit field must be a valid resource quantity",
+        ));
     }
     if let Some(host) = &volume.host_path {
         host_path(host, &path.child("hostPath"), errors);
@@ -78,10 +84,10 @@ fn source(volume: &Volume, path: &Path, errors: &mut Errors) {
     if let Some(projected_volume) = &volume.projected {
         projected(projected_volume, &path.child("projected"), errors);
     }
-    if let Some(claim) = &volume.persistent_volume_claim {
-        if claim.claim_name.is_empty() {
-            errors.push(FieldError::required(&path.child("persistentVolumeClaim").child("claimName"), ""));
-        }
+    if let Some(claim) = &volume.persistent_volume_claim
+        && claim.claim_name.is_empty()
+    {
+        errors.push(FieldError::required(&path.child("persistentVolumeClaim").child("claimName"), ""));
     }
     if let Some(nfs) = &volume.nfs {
         let at = path.child("nfs");
@@ -97,10 +103,10 @@ fn source(volume: &Volume, path: &Path, errors: &mut Errors) {
     if let Some(csi) = &volume.csi {
         report(names::dns_subdomain(&csi.driver), &path.child("csi").child("driver"), &csi.driver, errors);
     }
-    if let Some(image) = &volume.image {
-        if image.reference.as_deref().unwrap_or_default().is_empty() {
-            errors.push(FieldError::required(&path.child("image").child("reference"), ""));
-        }
+    if let Some(image) = &volume.image
+        && image.reference.as_deref().unwrap_or_default().is_empty()
+    {
+        errors.push(FieldError::required(&path.child("image").child("reference"), ""));
     }
 }
 
@@ -155,10 +161,18 @@ fn projection(source: &VolumeProjection, path: &Path, errors: &mut Errors) {
         let at = path.child("serviceAccountToken");
         let seconds = token.expiration_seconds.unwrap_or(TOKEN_MIN_SECONDS);
         if seconds < TOKEN_MIN_SECONDS {
-            errors.push(FieldError::invalid(&at.child("expirationSeconds"), seconds, "may not specify a duration less than 10 minutes"));
+            errors.push(FieldError::invalid(
+                &at.child("expirationSeconds"),
+                seconds,
+                "may not specify a duration less than 10 minutes",
+            ));
         }
         if seconds > TOKEN_MAX_SECONDS {
-            errors.push(FieldError::invalid(&at.child("expirationSeconds"), seconds, "may not specify a duration larger than 2^32 seconds"));
+            errors.push(FieldError::invalid(
+                &at.child("expirationSeconds"),
+                seconds,
+                "may not specify a duration larger than 2^32 seconds",
+            ));
         }
         if token.path.is_empty() {
             errors.push(FieldError::required(&at.child("path"), ""));
@@ -204,7 +218,11 @@ fn files(files: Option<&[DownwardAPIVolumeFile]>, path: &Path, errors: &mut Erro
         match (&file.field_ref, &file.resource_field_ref) {
             (Some(field), None) => env::field_ref(field, &env::VOLUME_FIELDS, &at.child("fieldRef"), errors),
             (None, Some(field)) => env::resource_ref(field, true, &at.child("resourceFieldRef"), errors),
-            (Some(_), Some(_)) => errors.push(FieldError::invalid(&at, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously")),
+            (Some(_), Some(_)) => errors.push(FieldError::invalid(
+                &at,
+                "resource",
+                "fieldRef and resourceFieldRef can not be specified simultaneously",
+            )),
             (None, None) => errors.push(FieldError::required(&at, "one of fieldRef and resourceFieldRef is required")),
         }
         mode(file.mode, &at.child("mode"), errors);
