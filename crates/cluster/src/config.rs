@@ -149,6 +149,12 @@ leaderElection:
     )
 }
 
+/// The nodes for `deploy/prometheus/prometheus.yml`.
+pub fn prometheus_nodes(spec: &Spec) -> String {
+    let target = |node: &String| serde_json::json!({"targets": [spec.address(node)], "labels": {"node": node}});
+    serde_json::Value::from_iter(spec.nodes.iter().map(target)).to_string()
+}
+
 /// A kubeconfig that names its files, so that a renewed certificate is picked up: for components.
 pub fn kubeconfig(server: &str, ca: &Path, identity: &Path, user: &str) -> String {
     kubeconfig_of(

@@ -78,6 +78,11 @@ impl Layout {
         self.dir.join("scheduler.yaml")
     }
 
+    /// The nodes in the form of Prometheus' file discovery.
+    pub fn prometheus_nodes(&self) -> PathBuf {
+        self.dir.join("prometheus/nodes.json")
+    }
+
     /// Archives of the images that every node has.
     pub fn images(&self) -> PathBuf {
         self.dir.join("images")
