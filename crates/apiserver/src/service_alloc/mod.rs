@@ -108,7 +108,7 @@ impl ServiceAllocator {
             return Ok(());
         }
         if given.is_empty() {
-            let taken = |offset| used.has_address(self.network.address(offset));
+            let taken = |offset| self.is_taken(self.network.address(offset), used);
             let Some(offset) = self.network.pool.free(taken, self.chance()) else {
                 return Err(Status::internal("failed to allocate a serviceIP: range is full"));
             };
@@ -130,7 +130,7 @@ impl ServiceAllocator {
             let range = self.network;
             return Err(refused(format!("the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}")));
         }
-        if used.has_address(address) {
+        if self.is_taken(address, used) {
             return Err(refused(TAKEN_ADDRESS.to_owned()));
         }
         spec["clusterIP"] = json!(given);
@@ -138,6 +138,12 @@ impl ServiceAllocator {
             spec["clusterIPs"] = json!([given]);
         }
         Ok(())
+    }
+
+    /// By a Service, or by an IPAddress that somebody made by hand.
+    fn is_taken(&self, address: Ipv4Addr, used: &Used) -> bool {
+        let object = || self.core.cached("networking.k8s.io", "ipaddresses", "", &address.to_string());
+        used.has_address(address) || object().is_some()
     }
 
     fn choose_ports(&self, service: &mut Value, before: &Held, used: &Used) -> Result<(), Status> {
@@ -278,12 +284,12 @@ impl Claimant for ServiceAllocator {
 }
 
 fn address_key(core: &Core, address: Ipv4Addr) -> String {
-    core.store.other_key(&format!("/ipaddresses/{address}"))
+    core.store.other_key(&format!("ipaddresses/{address}"))
 }
 
 /// Upstream keeps node ports in one bitmap object; a key each lets Services that are written at once not meet.
 fn port_key(core: &Core, port: u16) -> String {
-    core.store.other_key(&format!("/ranges/servicenodeports/{port}"))
+    core.store.other_key(&format!("ranges/servicenodeports/{port}"))
 }
 
 fn port_claim(port: u16, service: &Value) -> Vec<u8> {

@@ -68,6 +68,8 @@ async fn an_address_is_given_and_one_asked_for_is_kept() {
     );
     let outside = create(&allocator, service("c", json!({"clusterIP": "10.97.0.1"}))).await.unwrap_err();
     assert!(outside.ends_with("the provided IP (10.97.0.1) is not in the valid range. The range of valid IPs is 10.96.0.0/16"));
+    let held = allocator.core.cached("networking.k8s.io", "ipaddresses", "", "10.96.0.10").unwrap().value();
+    assert_eq!(held["spec"]["parentRef"]["name"], "dns");
     let headless = create(&allocator, service("d", json!({"clusterIP": "None"}))).await.unwrap();
     assert_eq!(headless["spec"]["clusterIPs"], json!(["None"]));
 }
