@@ -1,0 +1,246 @@
+//! A cluster of two nodes whose parts can be stopped at any moment and started again on what they left.
+
+use std::{collections::BTreeSet, net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use clap::Parser;
+use component::{Clock, Shutdown, TokioClock, health::Checks};
+use cri::fake::Fake;
+use http::{Method, Request, header};
+use http_body_util::BodyExt;
+use kube::client::Body;
+use kubelet::{config::Flags, node::machine::Machine, volumes::mounts::Mounts};
+use serde_json::Value;
+use store::memory::Memory;
+use tokio::task::JoinHandle;
+
+use crate::wire::{Lines, Switchboard};
+
+pub const IMAGE: &str = "docker.io/library/web:latest";
+/// What can be restarted.
+pub const BODIES: [&str; 5] = ["apiserver", "controller-manager", "scheduler", "node-1", "node-2"];
+/// The simulation begins at this moment.
+const EPOCH: &str = "2026-01-01T00:00:00Z";
+
+pub struct Cluster {
+    seed: u64,
+    clock: TokioClock,
+    store: Memory,
+    board: Switchboard,
+    bodies: Vec<Running>,
+    runtimes: Vec<(String, Fake)>,
+    dir: PathBuf,
+    pub admin: Admin,
+}
+
+/// A body that runs.
+struct Running {
+    name: String,
+    shutdown: Shutdown,
+    lines: Lines,
+    task: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+/// The administrator's way in.
+pub struct Admin(kube::Client);
+
+impl Cluster {
+    pub async fn start(seed: u64) -> anyhow::Result<Self> {
+        component::tls::install_provider();
+        let dir = std::env::temp_dir().join(format!("kogge-sim-{}-{seed}", std::process::id()));
+        std::fs::create_dir_all(&dir)?;
+        let key = rcgen::KeyPair::generate()?;
+        std::fs::write(dir.join("sa.key"), key.serialize_pem())?;
+        let clock = TokioClock::starting_at(EPOCH.parse().context("the epoch")?);
+        let board = Switchboard::default();
+        let admin = Admin(board.connector("admin", &["system:masters"], &Lines::default())?.client());
+        let now = move || clock.now();
+        let runtimes = [("node-1", Ipv4Addr::new(10, 244, 0, 1)), ("node-2", Ipv4Addr::new(10, 244, 1, 1))]
+            .map(|(name, first)| (name.to_owned(), Fake::new(first, now)));
+        for (_, runtime) in &runtimes {
+            runtime.add_image(IMAGE);
+        }
+        let mut cluster = Self {
+            seed,
+            clock,
+            store: Memory::new(),
+            board,
+            bodies: vec![],
+            runtimes: runtimes.into(),
+            dir,
+            admin,
+        };
+        for body in BODIES {
+            cluster.launch(body).await?;
+        }
+        Ok(cluster)
+    }
+
+    /// Stops a body where it stands, connections and all, and starts it again after `pause`.
+    pub async fn restart(&mut self, body: &str, pause: Duration) -> anyhow::Result<()> {
+        self.kill(body).await;
+        tokio::time::sleep(pause).await;
+        self.launch(body).await
+    }
+
+    pub async fn stop(&mut self) {
+        for body in BODIES.iter().rev() {
+            self.kill(body).await;
+        }
+        std::fs::remove_dir_all(&self.dir).ok();
+    }
+
+    /// The ids of all containers that run on any node.
+    pub fn containers_running(&self) -> BTreeSet<String> {
+        self.runtimes.iter().flat_map(|(_, runtime)| runtime.running().into_keys()).collect()
+    }
+
+    async fn kill(&mut self, name: &str) {
+        let Some(at) = self.bodies.iter().position(|b| b.name == name) else { return };
+        let body = self.bodies.remove(at);
+        if name == "apiserver" {
+            self.board.disconnect();
+        }
+        body.lines.cut();
+        body.shutdown.begin();
+        if let Some(task) = body.task {
+            let aborted = task.abort_handle();
+            if tokio::time::timeout(Duration::from_secs(5), task).await.is_err() {
+                aborted.abort();
+            }
+        }
+    }
+
+    async fn launch(&mut self, name: &str) -> anyhow::Result<()> {
+        let (shutdown, lines) = (Shutdown::new(), Lines::default());
+        let clock: Arc<dyn Clock> = Arc::new(self.clock);
+        let task = match name {
+            "apiserver" => {
+                self.launch_apiserver(shutdown.clone()).await?;
+                None
+            }
+            "controller-manager" => {
+                let connector = self.board.connector("system:kube-controller-manager", &[], &lines)?;
+                let parts = controller_manager::Parts {
+                    connector,
+                    clock,
+                    identity: format!("controller-manager-{}", self.seed),
+                    root_ca: Some("the authority".into()),
+                    signer: None,
+                };
+                let flags = ["x", "--kubeconfig", "none", "--allocate-node-cidrs", "true", "--cluster-cidr", "10.244.0.0/16"];
+                let options = controller_manager::Options::try_parse_from(flags)?;
+                Some(tokio::spawn(controller_manager::run_with(parts, options, shutdown.clone())))
+            }
+            "scheduler" => {
+                let parts = scheduler::Parts {
+                    client: self.board.connector("system:kube-scheduler", &[], &lines)?.client(),
+                    clock,
+                    seed: self.seed,
+                    identity: format!("scheduler-{}", self.seed),
+                };
+                let file = scheduling::config::KubeSchedulerConfiguration::default();
+                Some(tokio::spawn(scheduler::run_with(parts, file, Checks::new(), shutdown.clone())))
+            }
+            node => Some(self.launch_kubelet(node, &lines, clock, shutdown.clone())?),
+        };
+        self.bodies.push(Running { name: name.to_owned(), shutdown, lines, task });
+        Ok(())
+    }
+
+    async fn launch_apiserver(&self, shutdown: Shutdown) -> anyhow::Result<()> {
+        #[derive(Parser)]
+        struct Flags {
+            #[command(flatten)]
+            config: apiserver::Config,
+        }
+        let key = self.dir.join("sa.key").display().to_string();
+        let flags = ["x", "--service-account-signing-key-file", &key, "--advertise-address", "10.0.0.1"];
+        let parts = apiserver::Parts {
+            backend: Arc::new(self.store.clone()),
+            clock: Arc::new(self.clock),
+            random: Arc::new(apiserver::random::Random::seeded(self.seed)),
+        };
+        let running = apiserver::run_with(parts, Flags::try_parse_from(flags)?.config, shutdown.clone()).await?;
+        self.board.connect(running.server, shutdown);
+        Ok(())
+    }
+
+    fn launch_kubelet(
+        &self,
+        node: &str,
+        lines: &Lines,
+        clock: Arc<dyn Clock>,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+        let root = self.dir.join(node);
+        let root_text = root.display().to_string();
+        let flags = Flags::try_parse_from(["x", "--hostname-override", node, "--root-dir", &root_text])?;
+        let mut config = kubelet::config::Config::load(&flags)?;
+        config.file.pod_logs_dir = root.join("logs");
+        let number = BODIES.iter().position(|b| *b == node).unwrap_or_default() as u8;
+        let addresses = vec![Ipv4Addr::new(10, 0, 0, 10 + number).into()];
+        let info = pod_lifecycle::core::NodeSystemInfo {
+            container_runtime_version: "fake://1.0".into(),
+            kubelet_version: component::version::GIT_VERSION.into(),
+            ..Default::default()
+        };
+        let machine = Machine::with(&config, 4000, 8 << 30, 100 << 30, info, addresses)?;
+        let runtime = self.runtimes.iter().find(|(name, _)| name == node).context("no such node")?.1.clone();
+        let parts = kubelet::Parts {
+            client: self.board.connector(&format!("system:node:{node}"), &["system:nodes"], lines)?.client(),
+            runtime: Arc::new(runtime),
+            clock,
+            machine,
+            mounts: Mounts::Off,
+            cgroups: false,
+            serve: false,
+            seed: self.seed,
+        };
+        Ok(tokio::spawn(kubelet::run_with(parts, config, shutdown)))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Left behind only when a run failed half way.
+        std::fs::remove_dir_all(&self.dir).ok();
+    }
+}
+
+impl Admin {
+    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.send(Method::GET, path, vec![]).await
+    }
+
+    /// Tries until the API server is there to take it.
+    pub async fn create(&self, path: &str, object: &Value) -> anyhow::Result<Value> {
+        let created = async {
+            loop {
+                match self.send(Method::POST, path, serde_json::to_vec(object)?).await {
+                    Ok(answer) => return anyhow::Ok(answer),
+                    Err(error) => {
+                        if error.to_string().contains("AlreadyExists") {
+                            return Ok(object.clone());
+                        }
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), created).await.context("the object could not be created")?
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<Value> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body))?;
+        let answer = self.0.send(request).await?;
+        let code = answer.status();
+        let body = answer.into_body().collect().await?.to_bytes();
+        anyhow::ensure!(code.is_success(), "{code}: {}", String::from_utf8_lossy(&body));
+        Ok(serde_json::from_slice(&body)?)
+    }
+}
