@@ -10,6 +10,7 @@ use super::Call;
 use crate::{
     answer::{self, Answer},
     negotiate::{Shape, body_encoding},
+    request::Operation,
 };
 
 /// A review: the body comes back with its status filled in.
@@ -25,7 +26,9 @@ pub async fn token(call: &Call<'_>) -> Result<Answer, Status> {
         return Err(call.not_supported());
     }
     let kind = kinds::find_kind("authentication.k8s.io", "v1", "TokenRequest").ok_or_else(Status::path_not_found)?;
-    let request = read(call, kind)?;
+    let mut request = read(call, kind)?;
+    let admission = call.admission(Operation::Create, call.info.name, None, call.query.dry_run()?);
+    call.app.admission.mutate(&admission, &mut request).await?;
     let answered = call.app.tokens.issue(call.info.namespace, call.info.name, request).await?;
     created(call, &answered)
 }
