@@ -14,7 +14,11 @@ use anyhow::Context;
 use clap::Parser;
 use client::{DelegatedAccess, Informers, Jitter, LeaderElector, Leadership, LeaseName, Recorder, Target};
 use component::{
-    Clock, Shutdown, SystemClock, config, health::Checks, logging::LogOptions, side_port::{self, SideOptions}, tls, version,
+    Clock, Shutdown, SystemClock, config,
+    health::Checks,
+    logging::LogOptions,
+    side_port::{self, SideOptions},
+    tls, version,
 };
 use scheduling::{
     Configuration, Scheduler,
@@ -99,8 +103,7 @@ pub async fn run_with(
 
     let leadership = if file.leader_election.leader_elect {
         let election = &file.leader_election;
-        let lease =
-            LeaseName { namespace: election.resource_namespace.clone(), name: election.resource_name.clone() };
+        let lease = LeaseName { namespace: election.resource_namespace.clone(), name: election.resource_name.clone() };
         let elector = LeaderElector::new(parts.client.clone(), lease, &parts.identity, parts.clock.clone());
         let leadership = elector.leadership();
         tokio::spawn(elector.run(shutdown.clone()));

@@ -39,11 +39,18 @@ impl Metrics {
         let histogram = |name: &str, help: &str, buckets| HistogramOpts::new(name, help).buckets(buckets);
         Self {
             attempts: registered(IntCounterVec::new(
-                Opts::new("scheduler_schedule_attempts_total", "Number of attempts to schedule pods, by the result. 'unschedulable' means a pod could not be scheduled, while 'error' means an internal scheduler problem."),
+                Opts::new(
+                    "scheduler_schedule_attempts_total",
+                    "Number of attempts to schedule pods, by the result. 'unschedulable' means a pod could not be scheduled, while 'error' means an internal scheduler problem.",
+                ),
                 &["result", "profile"],
             )),
             attempt_duration: registered(HistogramVec::new(
-                histogram("scheduler_scheduling_attempt_duration_seconds", "Scheduling attempt latency in seconds (scheduling algorithm + binding)", buckets(0.001, 2.0, 15)),
+                histogram(
+                    "scheduler_scheduling_attempt_duration_seconds",
+                    "Scheduling attempt latency in seconds (scheduling algorithm + binding)",
+                    buckets(0.001, 2.0, 15),
+                ),
                 &["result", "profile"],
             )),
             algorithm_duration: registered(Histogram::with_opts(histogram(
@@ -57,23 +64,40 @@ impl Metrics {
                 buckets(1.0, 2.0, 5),
             ))),
             sli_duration: registered(HistogramVec::new(
-                histogram("scheduler_pod_scheduling_sli_duration_seconds", "E2e latency for a pod being scheduled, from the time the pod enters the scheduling queue and might involve multiple scheduling attempts.", buckets(0.01, 2.0, 20)),
+                histogram(
+                    "scheduler_pod_scheduling_sli_duration_seconds",
+                    "E2e latency for a pod being scheduled, from the time the pod enters the scheduling queue and might involve multiple scheduling attempts.",
+                    buckets(0.01, 2.0, 20),
+                ),
                 &["attempts"],
             )),
             extension_point_duration: registered(HistogramVec::new(
-                histogram("scheduler_framework_extension_point_duration_seconds", "Latency for running all plugins of a specific extension point.", buckets(0.0001, 2.0, 12)),
+                histogram(
+                    "scheduler_framework_extension_point_duration_seconds",
+                    "Latency for running all plugins of a specific extension point.",
+                    buckets(0.0001, 2.0, 12),
+                ),
                 &["extension_point", "status", "profile"],
             )),
             pending: registered(IntGaugeVec::new(
-                Opts::new("scheduler_pending_pods", "Number of pending pods, by the queue type. 'active' means number of pods in activeQ; 'backoff' means number of pods in backoffQ; 'unschedulable' means number of pods in unschedulablePods that the scheduler attempted to schedule and failed; 'gated' is the number of unschedulable pods that the scheduler never attempted to schedule because they are gated."),
+                Opts::new(
+                    "scheduler_pending_pods",
+                    "Number of pending pods, by the queue type. 'active' means number of pods in activeQ; 'backoff' means number of pods in backoffQ; 'unschedulable' means number of pods in unschedulablePods that the scheduler attempted to schedule and failed; 'gated' is the number of unschedulable pods that the scheduler never attempted to schedule because they are gated.",
+                ),
                 &["queue"],
             )),
             incoming: registered(IntCounterVec::new(
-                Opts::new("scheduler_queue_incoming_pods_total", "Number of pods added to scheduling queues by event and queue type."),
+                Opts::new(
+                    "scheduler_queue_incoming_pods_total",
+                    "Number of pods added to scheduling queues by event and queue type.",
+                ),
                 &["queue", "event"],
             )),
             cache: registered(IntGaugeVec::new(
-                Opts::new("scheduler_cache_size", "Number of nodes, pods, and assumed (bound) pods in the scheduler cache."),
+                Opts::new(
+                    "scheduler_cache_size",
+                    "Number of nodes, pods, and assumed (bound) pods in the scheduler cache.",
+                ),
                 &["type"],
             )),
         }

@@ -40,7 +40,13 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    pub fn start(client: kube::Client, recorder: Recorder, pods: Store<Pod>, clock: Arc<dyn Clock>, shutdown: &Shutdown) -> Self {
+    pub fn start(
+        client: kube::Client,
+        recorder: Recorder,
+        pods: Store<Pod>,
+        clock: Arc<dyn Clock>,
+        shutdown: &Shutdown,
+    ) -> Self {
         let shared = Arc::new(Shared {
             api: client.into(),
             pods,

@@ -149,7 +149,8 @@ impl SchedulingLoop {
             Err(error) => {
                 self.scheduler.not_bound(&pod.uid, now);
                 count_attempt("error", &name, began);
-                let known = self.pods.get(&pod.namespace, &pod.name).is_some_and(|known| *known.metadata.uid == *pod.uid);
+                let known =
+                    self.pods.get(&pod.namespace, &pod.name).is_some_and(|known| *known.metadata.uid == *pod.uid);
                 if known {
                     tracing::warn!(pod = format!("{}/{}", pod.namespace, pod.name), uid = %pod.uid, node = %placement.node, "cannot bind: {error:#}");
                     self.reporter.error(&name, pod, format!("binding rejected: {error:#}"));

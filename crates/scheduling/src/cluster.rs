@@ -255,8 +255,12 @@ impl Cluster {
 
         let allocatable = Resources::from_list(&node.status.allocatable);
         let pods = node.status.allocatable.get("pods").map_or(0, api_types::Quantity::value);
-        let labels: Vec<_> =
-            node.metadata.labels.iter().map(|(k, v)| (self.strings.share(k.as_str()), self.strings.share(v.as_str()))).collect();
+        let labels: Vec<_> = node
+            .metadata
+            .labels
+            .iter()
+            .map(|(k, v)| (self.strings.share(k.as_str()), self.strings.share(v.as_str())))
+            .collect();
         let taints = self.taints_of(node);
         let change = NodeChange {
             allocatable: self.allocatable.row(i) != allocatable || self.allocatable.pods[i] != pods,
@@ -404,7 +408,11 @@ impl Cluster {
         if !held.extended.is_empty() {
             let mut row = self.requested.row(i);
             let extended = Resources { extended: held.extended.clone(), ..Resources::default() };
-            if sign > 0 { row.add_all(&extended) } else { row.subtract_all(&extended) }
+            if sign > 0 {
+                row.add_all(&extended)
+            } else {
+                row.subtract_all(&extended)
+            }
             self.requested.extended[i] = row.extended;
         }
         self.non_zero_milli_cpu[i] += sign * footprint.non_zero_milli_cpu;

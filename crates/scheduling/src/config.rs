@@ -198,7 +198,10 @@ impl Configuration {
         for profile in wanted {
             let built = build(profile, percentage)?;
             if profiles.iter().any(|other| other.scheduler_name == built.scheduler_name) {
-                return Err(ConfigError::Profile(built.scheduler_name.to_string(), "schedulerName is used twice".into()));
+                return Err(ConfigError::Profile(
+                    built.scheduler_name.to_string(),
+                    "schedulerName is used twice".into(),
+                ));
             }
             profiles.push(built);
         }

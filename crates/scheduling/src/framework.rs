@@ -86,7 +86,10 @@ pub enum ClusterEvent {
     NodeAdded(NodeId),
     NodeChanged(NodeId, NodeChange),
     /// A pod left a node, ended there, or holds less of it than before.
-    PodFreed { node: NodeId, footprint: Arc<Footprint> },
+    PodFreed {
+        node: NodeId,
+        footprint: Arc<Footprint>,
+    },
 }
 
 impl ClusterEvent {

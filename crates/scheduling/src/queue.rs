@@ -44,7 +44,10 @@ pub struct Waiting {
 impl Waiting {
     /// The two ask for the same in the same way: an attempt would end alike.
     fn asks_the_same(&self, other: &Self) -> bool {
-        self.shape == other.shape && self.gates == other.gates && self.priority == other.priority && self.profile == other.profile
+        self.shape == other.shape
+            && self.gates == other.gates
+            && self.priority == other.priority
+            && self.profile == other.profile
     }
 }
 
@@ -70,11 +73,19 @@ pub enum Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Active(SortKey, u64),
-    Backoff { until: Timestamp, after_error: bool },
-    Unschedulable { since: Timestamp },
+    Backoff {
+        until: Timestamp,
+        after_error: bool,
+    },
+    Unschedulable {
+        since: Timestamp,
+    },
     Gated,
     /// Since this event; and the pod itself has changed meanwhile.
-    InFlight { event: u64, changed: bool },
+    InFlight {
+        event: u64,
+        changed: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -259,7 +270,12 @@ impl Queue {
     }
 
     /// Something happened in the cluster.
-    pub fn event(&mut self, event: ClusterEvent, now: Timestamp, helps: impl Fn(&Waiting, PluginSet, &ClusterEvent) -> bool) {
+    pub fn event(
+        &mut self,
+        event: ClusterEvent,
+        now: Timestamp,
+        helps: impl Fn(&Waiting, PluginSet, &ClusterEvent) -> bool,
+    ) {
         let label = event.label();
         let helped: Vec<_> = (self.unschedulable.iter())
             .filter(|(_, uid)| self.entries.get(uid).is_some_and(|e| helps(&e.pod, e.refused_by, &event)))

@@ -235,9 +235,8 @@ impl Scheduler {
     fn fail(&mut self, uid: &str, failure: Failure, now: Timestamp) {
         let gated = self.queue.get(uid).is_some_and(|pod| self.is_gated(pod));
         let (profiles, cluster) = (&self.profiles, &self.cluster);
-        let helps = |pod: &Waiting, by, event: &ClusterEvent| {
-            profiles[pod.profile].helps(by, &pod.shape, event, cluster)
-        };
+        let helps =
+            |pod: &Waiting, by, event: &ClusterEvent| profiles[pod.profile].helps(by, &pod.shape, event, cluster);
         self.queue.failed(uid, failure, now, gated, helps);
     }
 }

@@ -106,7 +106,12 @@ impl PluginArgs {
                 "NodeResourcesFit" => serde_json::from_value(args).map(|args| all.fit = args),
                 "NodeResourcesBalancedAllocation" => serde_json::from_value(args).map(|args| all.balanced = args),
                 "NodeAffinity" => serde_json::from_value(args).map(|args| all.affinity = args),
-                _ => return Err((config.name.clone(), "there is no such plugin with arguments in this scheduler".into())),
+                _ => {
+                    return Err((
+                        config.name.clone(),
+                        "there is no such plugin with arguments in this scheduler".into(),
+                    ));
+                }
             };
             result.map_err(|error| (config.name.clone(), error.to_string()))?;
         }

@@ -44,7 +44,9 @@ fn defaults_are_upstreams() {
 
 #[test]
 fn plugins_are_switched() {
-    let off = profile(json!({"plugins": {"score": {"disabled": [{"name": "*"}], "enabled": [{"name": "ImageLocality", "weight": 7}]}}}));
+    let off = profile(
+        json!({"plugins": {"score": {"disabled": [{"name": "*"}], "enabled": [{"name": "ImageLocality", "weight": 7}]}}}),
+    );
     assert_eq!(at(&off, Point::Score), [("ImageLocality", 7)]);
     assert_eq!(at(&off, Point::Filter).len(), 6);
 
@@ -70,7 +72,8 @@ fn profiles_and_arguments() {
                 "apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "NodeResourcesFitArgs",
                 "scoringStrategy": {"type": "MostAllocated", "resources": [{"name": "cpu", "weight": 3}]}}}]}]}))
     .unwrap();
-    let got: Vec<_> = configuration.profiles.iter().map(|p| (&*p.scheduler_name, p.percentage_of_nodes_to_score)).collect();
+    let got: Vec<_> =
+        configuration.profiles.iter().map(|p| (&*p.scheduler_name, p.percentage_of_nodes_to_score)).collect();
     assert_eq!(got, [("a", 100), ("b", 50)]);
 }
 
@@ -83,13 +86,19 @@ fn what_is_wrong_is_said() {
     check_refused(json!({"profiles": [{}, {}]}), "schedulerName is used twice");
     let with = |plugins: Value| json!({"profiles": [{ "plugins": plugins }]});
     check_refused(with(json!({"multiPoint": {"enabled": [{"name": "Coscheduling"}]}})), "no plugin \"Coscheduling\"");
-    check_refused(with(json!({"filter": {"enabled": [{"name": "ImageLocality"}]}})), "\"ImageLocality\" does not extend Filter");
+    check_refused(
+        with(json!({"filter": {"enabled": [{"name": "ImageLocality"}]}})),
+        "\"ImageLocality\" does not extend Filter",
+    );
     check_refused(with(json!({"bind": {"disabled": [{"name": "*"}]}})), "no plugin for Bind");
     let args = |name: &str, args: Value| json!({"profiles": [{"pluginConfig": [{"name": name, "args": args}]}]});
     check_refused(args("Coscheduling", json!({})), "no such plugin with arguments");
     check_refused(args("NodeResourcesFit", json!({"x": 1})), "unknown field `x`");
     let curve = |shape: Value| {
-        args("NodeResourcesFit", json!({"scoringStrategy": {"type": "RequestedToCapacityRatio", "requestedToCapacityRatio": {"shape": shape}}}))
+        args(
+            "NodeResourcesFit",
+            json!({"scoringStrategy": {"type": "RequestedToCapacityRatio", "requestedToCapacityRatio": {"shape": shape}}}),
+        )
     };
     check_refused(curve(json!([])), "at least one point");
     check_refused(curve(json!([{"utilization": 50, "score": 1}, {"utilization": 50, "score": 2}])), "increasing order");

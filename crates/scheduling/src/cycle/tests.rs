@@ -44,7 +44,9 @@ fn large_clusters_are_looked_at_in_turns() {
 }
 
 fn node(milli_cpu: i64, taints: usize) -> Value {
-    let taints: Vec<_> = (0..taints).map(|i| json!({"key": format!("k{i}"), "effect": if i == 0 {"PreferNoSchedule"} else {"NoSchedule"}})).collect();
+    let taints: Vec<_> = (0..taints)
+        .map(|i| json!({"key": format!("k{i}"), "effect": if i == 0 {"PreferNoSchedule"} else {"NoSchedule"}}))
+        .collect();
     json!({"metadata": {"labels": {"size": if milli_cpu > 2000 {"large"} else {"small"}}}, "spec": {"taints": taints},
         "status": {"allocatable": {"cpu": format!("{milli_cpu}m"), "memory": "8Gi", "pods": "5"}}})
 }
@@ -55,7 +57,9 @@ fn cpu(milli: i64) -> Value {
 
 /// The cycle without any of its short cuts.
 fn naive(profile: &Profile, shape: &Shape, cluster: &Cluster) -> Vec<(NodeId, i64)> {
-    let fits = |id: &&NodeId| profile.at(Point::Filter).all(|(_, e)| e.plugin.filter(shape, cluster.node(**id)) == Verdict::Fits);
+    let fits = |id: &&NodeId| {
+        profile.at(Point::Filter).all(|(_, e)| e.plugin.filter(shape, cluster.node(**id)) == Verdict::Fits)
+    };
     let nodes: Vec<_> = cluster.live().iter().filter(fits).copied().collect();
     let mut totals = vec![0; nodes.len()];
     for (_, enabled) in profile.at(Point::Score).filter(|(_, e)| e.plugin.pre_score(shape)) {

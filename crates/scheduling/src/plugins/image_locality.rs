@@ -49,7 +49,8 @@ mod tests {
     use crate::testing::scores;
 
     fn with_images(images: &[(&str, i64)]) -> Value {
-        let images: Vec<_> = images.iter().map(|(n, mib)| json!({"names": [n], "sizeBytes": mib * 1024 * 1024})).collect();
+        let images: Vec<_> =
+            images.iter().map(|(n, mib)| json!({"names": [n], "sizeBytes": mib * 1024 * 1024})).collect();
         json!({"status": {"images": images}})
     }
 

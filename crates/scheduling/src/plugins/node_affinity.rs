@@ -32,9 +32,7 @@ impl Plugin for NodeAffinity {
             return PreFilter::Skip;
         }
         match shape.required.pinned() {
-            Some(names) if names.is_empty() => {
-                PreFilter::Reject("pod affinity terms conflict".into())
-            }
+            Some(names) if names.is_empty() => PreFilter::Reject("pod affinity terms conflict".into()),
             Some(names) => PreFilter::Only(names.into_iter().filter_map(|name| cluster.find(name)).collect()),
             None => PreFilter::Continue,
         }
@@ -125,7 +123,10 @@ mod tests {
         let has = |key: &str, value: &str| json!({"key": key, "operator": "In", "values": [value]});
         check_terms(json!([]), REFUSED);
         check_terms(json!([{}]), REFUSED);
-        check_terms(json!([{"matchExpressions": [has("disk", "hdd")]}, {"matchExpressions": [has("zone", "a")]}]), Want::Fits);
+        check_terms(
+            json!([{"matchExpressions": [has("disk", "hdd")]}, {"matchExpressions": [has("zone", "a")]}]),
+            Want::Fits,
+        );
         check_terms(json!([{"matchExpressions": [has("disk", "hdd"), has("zone", "a")]}]), REFUSED);
         check_terms(json!([{"matchFields": [has("metadata.name", "n1")]}]), Want::Fits);
         check_terms(json!([{"matchFields": [has("metadata.name", "n2")]}]), REFUSED);
@@ -133,9 +134,7 @@ mod tests {
 
     #[test]
     fn score() {
-        let term = |weight: i32, key: &str, value: &str| {
-            json!({"weight": weight, "preference": {"matchExpressions": [{"key": key, "operator": "In", "values": [value]}]}})
-        };
+        let term = |weight: i32, key: &str, value: &str| json!({"weight": weight, "preference": {"matchExpressions": [{"key": key, "operator": "In", "values": [value]}]}});
         let wishes = json!([term(1, "disk", "ssd"), term(3, "zone", "a")]);
         let pod = json!({"affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": wishes}}});
         let labelled = |labels: Value| json!({"metadata": {"labels": labels}});

@@ -37,7 +37,9 @@ impl Plugin for NodeResourcesBalancedAllocation {
         let mut shares = [0.0; 8];
         let mut known = 0;
         for resource in &self.resources {
-            if let Some((requested, allocatable)) = usage(&resource.name, shape, node, false).filter(|_| known < shares.len()) {
+            if let Some((requested, allocatable)) =
+                usage(&resource.name, shape, node, false).filter(|_| known < shares.len())
+            {
                 shares[known] = (requested as f64 / allocatable as f64).min(1.0);
                 known += 1;
             }

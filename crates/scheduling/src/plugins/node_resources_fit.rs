@@ -68,10 +68,9 @@ pub fn usage(name: &str, shape: &Shape, node: NodeRef<'_>, defaults: bool) -> Op
         "memory" if defaults => (cluster.non_zero_memory[i] + want.non_zero_memory, cluster.allocatable.memory[i]),
         "cpu" => (has.milli_cpu[i] + want.requests.milli_cpu, cluster.allocatable.milli_cpu[i]),
         "memory" => (has.memory[i] + want.requests.memory, cluster.allocatable.memory[i]),
-        "ephemeral-storage" => (
-            has.ephemeral_storage[i] + want.requests.ephemeral_storage,
-            cluster.allocatable.ephemeral_storage[i],
-        ),
+        "ephemeral-storage" => {
+            (has.ephemeral_storage[i] + want.requests.ephemeral_storage, cluster.allocatable.ephemeral_storage[i])
+        }
         _ => {
             let wanted = want.requests.extended(name);
             if wanted == 0 {
@@ -202,8 +201,11 @@ mod tests {
         let other = json!({"containers": [{"resources": {"requests": {"other.io/x": "1"}}}]});
         check(other.clone(), &[], Want::Unresolvable("Insufficient other.io/x"));
         for (resources, groups) in [(vec!["other.io/x".into()], vec![]), (vec![], vec!["other.io".into()])] {
-            let plugin =
-                NodeResourcesFit { ignored_resources: resources, ignored_resource_groups: groups, ..Default::default() };
+            let plugin = NodeResourcesFit {
+                ignored_resources: resources,
+                ignored_resource_groups: groups,
+                ..Default::default()
+            };
             check_filter_beside(&plugin, other.clone(), node("4", "8Gi"), &[], Want::Fits);
         }
     }
@@ -222,7 +224,8 @@ mod tests {
     #[test]
     fn containers_without_requests_count_with_defaults() {
         let beside = [(0, json!({"containers": [{}]}))];
-        let got = scores_beside(&NodeResourcesFit::default(), pod("0", "0"), &[node("1", "1Gi"), node("1", "1Gi")], &beside);
+        let got =
+            scores_beside(&NodeResourcesFit::default(), pod("0", "0"), &[node("1", "1Gi"), node("1", "1Gi")], &beside);
         assert_eq!(got, [(90 + 80) / 2, 100]);
     }
 }

@@ -53,7 +53,9 @@ mod tests {
         check_filter(&NodeUnschedulable, json!({}), cordoned.clone(), refused);
         check_filter(
             &NodeUnschedulable,
-            tolerating(json!({"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoSchedule"})),
+            tolerating(
+                json!({"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoSchedule"}),
+            ),
             cordoned.clone(),
             Want::Fits,
         );

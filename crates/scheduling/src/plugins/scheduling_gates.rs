@@ -2,7 +2,7 @@
 
 use crate::{
     cluster::Cluster,
-    framework::{ClusterEvent, Plugin, Point, PodRef, Reason},
+    framework::{ClusterEvent, Plugin, PodRef, Point, Reason},
     shape::Shape,
 };
 

@@ -74,7 +74,12 @@ mod tests {
         check(json!({"key": "k", "value": "other"}), refused);
         check(json!({"key": "other", "operator": "Exists"}), refused);
         check(json!({"key": "k", "operator": "Exists", "effect": "NoExecute"}), refused);
-        check_filter(&TaintToleration, json!({}), tainted(json!([{"key": "k", "effect": "PreferNoSchedule"}])), Want::Fits);
+        check_filter(
+            &TaintToleration,
+            json!({}),
+            tainted(json!([{"key": "k", "effect": "PreferNoSchedule"}])),
+            Want::Fits,
+        );
         check_filter(
             &TaintToleration,
             json!({}),
@@ -86,7 +91,8 @@ mod tests {
     #[test]
     fn score() {
         let soft = |n: usize| {
-            let taints: Vec<_> = (0..n).map(|i| json!({"key": format!("k{i}"), "effect": "PreferNoSchedule"})).collect();
+            let taints: Vec<_> =
+                (0..n).map(|i| json!({"key": format!("k{i}"), "effect": "PreferNoSchedule"})).collect();
             tainted(json!(taints))
         };
         assert_eq!(scores(&TaintToleration, json!({}), &[soft(0), soft(1), soft(2)]), [100, 50, 0]);

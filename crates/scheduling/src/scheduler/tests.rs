@@ -27,7 +27,8 @@ impl World {
     }
 
     fn pod_with(&mut self, name: &str, spec: Value, status: Value) {
-        let pod = json!({"metadata": {"name": name, "namespace": "default", "uid": name}, "spec": spec, "status": status});
+        let pod =
+            json!({"metadata": {"name": name, "namespace": "default", "uid": name}, "spec": spec, "status": status});
         self.scheduler.apply_pod(&serde_json::from_value(pod).unwrap(), self.now);
     }
 
@@ -87,8 +88,11 @@ fn explains_in_upstreams_words() {
         "big: 0/5 nodes are available: 2 node(s) had untolerated taint {{k: v}}, 3 Insufficient cpu. \
          preemption: 0/5 nodes are available: 5 {HELPLESS}."
     ));
-    world.pod("pinned", json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
-        "nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n3"]}]}]}}}}));
+    world.pod(
+        "pinned",
+        json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n3"]}]}]}}}}),
+    );
     world.expect(&format!(
         "pinned: 0/5 nodes are available: 1 node(s) had untolerated taint {{k: v}}, 4 node(s) didn't satisfy plugin(s) \
          [NodeAffinity]. preemption: 0/5 nodes are available: 5 {HELPLESS}."
@@ -117,7 +121,9 @@ fn says_of_preemption_only_what_is_true() {
     world.pod("higher", with(json!({"priority": 6})));
     world.expect("higher: 0/1 nodes are available: 1 Insufficient cpu.");
     world.pod("never", with(json!({"priority": 6, "preemptionPolicy": "Never"})));
-    world.expect("never: 0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never.");
+    world.expect(
+        "never: 0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never.",
+    );
 }
 
 #[test]
