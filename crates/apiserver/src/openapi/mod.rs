@@ -1,15 +1,13 @@
 //! `/openapi/v2` and `/openapi/v3`: the documents that `api-rules` derives from the types, served from memory.
 //!
 //! They are made when first asked for, and kept compressed: nearly all clients ask for that, and a few hundred kilobytes
-//! stand for several megabytes. Only JSON is served; clients that want protobuf get 406 and do without.
-
-mod documents;
+//! stand for several megabytes. Version 2 is also served as protobuf, which is all that client-go asks for there.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::sync::OnceLock;
 
-use api_rules::kinds;
+use api_rules::{kinds, openapi};
 use api_types::Status;
 use bytes::Bytes;
 use component::serve::Body;
@@ -20,9 +18,15 @@ use sha2::{Digest, Sha256};
 
 use crate::answer;
 
+const JSON: &str = "application/json";
+const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+/// What older clients call the same.
+const PROTOBUF_BEFORE: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
 #[derive(Default)]
 pub struct OpenApi {
     v2: OnceLock<Document>,
+    v2_protobuf: OnceLock<Document>,
     v3: OnceLock<V3>,
 }
 
@@ -33,6 +37,7 @@ struct V3 {
 }
 
 struct Document {
+    media: &'static str,
     gzip: Bytes,
     etag: HeaderValue,
     hash: String,
@@ -45,15 +50,19 @@ impl OpenApi {
 
     /// `None` for other paths.
     pub fn serve(&self, path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
+        let protobuf = accepts(headers, &[PROTOBUF, PROTOBUF_BEFORE]);
         let document = match path {
-            "/openapi/v2" => self.v2.get_or_init(|| Document::new(&documents::v2())),
+            "/openapi/v2" if protobuf => {
+                self.v2_protobuf.get_or_init(|| Document::new(PROTOBUF, &openapi::v2_protobuf(&openapi::v2_document())))
+            }
+            "/openapi/v2" => self.v2.get_or_init(|| Document::json(&openapi::v2_document())),
             "/openapi/v3" => &self.v3().index,
             _ => self.v3().groups.get(path.strip_prefix("/openapi/v3/")?)?,
         };
-        Some(if accepts_json(headers) {
+        Some(if document.media != JSON || accepts_json(headers) {
             document.answer(headers)
         } else {
-            answer::status(&Status::not_acceptable(&["application/json"]))
+            answer::status(&Status::not_acceptable(&[JSON]))
         })
     }
 
@@ -61,8 +70,9 @@ impl OpenApi {
         self.v3.get_or_init(|| {
             let groups: BTreeMap<String, Document> = group_versions()
                 .map(|(group, version)| {
-                    let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
-                    (path, Document::new(&documents::v3_group(group, version)))
+                    let path =
+                        if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
+                    (path, Document::json(&openapi::v3_group(group, version)))
                 })
                 .collect();
             let paths: serde_json::Map<String, Value> = groups
@@ -72,7 +82,7 @@ impl OpenApi {
                     (path.clone(), json!({"serverRelativeURL": url}))
                 })
                 .collect();
-            V3 { index: Document::new(&json!({"paths": paths})), groups }
+            V3 { index: Document::json(&json!({"paths": paths})), groups }
         })
     }
 }
@@ -85,19 +95,25 @@ fn group_versions() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 /// Protobuf is named together with a fallback by clients that can do without it.
 fn accepts_json(headers: &HeaderMap) -> bool {
-    let Some(accepted) = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()) else { return true };
-    let mut clauses = accepted.split(',').map(|clause| clause.split(';').next().unwrap_or_default().trim());
-    clauses.any(|media| matches!(media, "" | "application/json" | "application/*" | "*/*"))
+    !headers.contains_key(header::ACCEPT) || accepts(headers, &["", JSON, "application/*", "*/*"])
+}
+
+fn accepts(headers: &HeaderMap, wanted: &[&str]) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accepted.split(',').any(|clause| wanted.contains(&clause.split(';').next().unwrap_or_default().trim()))
 }
 
 impl Document {
-    fn new(value: &Value) -> Self {
-        let json = value.to_string().into_bytes();
-        let hash: String = Sha256::digest(&json).iter().map(|byte| format!("{byte:02X}")).collect();
+    fn json(value: &Value) -> Self {
+        Self::new(JSON, value.to_string().as_bytes())
+    }
+
+    fn new(media: &'static str, content: &[u8]) -> Self {
+        let hash: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02X}")).collect();
         let etag = HeaderValue::from_str(&format!("\"{hash}\"")).expect("hexadecimal digits in quotes");
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        let gzip = encoder.write_all(&json).and_then(|()| encoder.finish()).expect("writing to memory does not fail");
-        Self { gzip: gzip.into(), etag, hash }
+        let gzip = encoder.write_all(content).and_then(|()| encoder.finish()).expect("writing to memory does not fail");
+        Self { media, gzip: gzip.into(), etag, hash }
     }
 
     fn answer(&self, headers: &HeaderMap) -> Response<Body> {
@@ -106,9 +122,9 @@ impl Document {
         let (code, body) = match (known, compressed) {
             (true, _) => (StatusCode::NOT_MODIFIED, Body::Empty),
             (false, true) => (StatusCode::OK, Body::from(self.gzip.clone())),
-            (false, false) => (StatusCode::OK, Body::from(self.json())),
+            (false, false) => (StatusCode::OK, Body::from(self.content())),
         };
-        let mut response = answer::with_body(code, body, "application/json");
+        let mut response = answer::with_body(code, body, self.media);
         response.headers_mut().insert(header::ETAG, self.etag.clone());
         if compressed && !known {
             answer::mark_compressed(response.headers_mut());
@@ -116,10 +132,10 @@ impl Document {
         response
     }
 
-    fn json(&self) -> Vec<u8> {
-        let mut json = Vec::new();
-        GzDecoder::new(&self.gzip[..]).read_to_end(&mut json).expect("we compressed it ourselves");
-        json
+    fn content(&self) -> Vec<u8> {
+        let mut content = Vec::new();
+        GzDecoder::new(&self.gzip[..]).read_to_end(&mut content).expect("we compressed it ourselves");
+        content
     }
 }
 
@@ -158,8 +174,12 @@ mod tests {
     }
 
     #[test]
-    fn protobuf_alone_is_refused() {
-        let response = get("/openapi/v2", header::ACCEPT, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf");
-        assert_eq!(response.unwrap().status(), StatusCode::NOT_ACCEPTABLE);
+    fn version_2_speaks_protobuf() {
+        for media in [PROTOBUF, PROTOBUF_BEFORE] {
+            let response = get("/openapi/v2", header::ACCEPT, media).unwrap();
+            assert_eq!(response.headers()[header::CONTENT_TYPE], PROTOBUF);
+        }
+        let response = get("/openapi/v3/api/v1", header::ACCEPT, PROTOBUF).unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE);
     }
 }
