@@ -101,6 +101,37 @@ impl Api {
         }
     }
 
+    /// The metadata of up to `limit` objects, and how many there are beyond them.
+    pub async fn list_metadata<K: Object>(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        limit: u32,
+    ) -> Result<(Vec<K>, u64), Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(bound(deserialize = "K: DeserializeOwned"))]
+        struct List<K> {
+            #[serde(default)]
+            metadata: ListMeta,
+            items: Vec<K>,
+        }
+        #[derive(Default, serde::Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct ListMeta {
+            remaining_item_count: u64,
+        }
+        let path = format!("{}?limit={limit}", resource.collection_path(namespace));
+        let request = Request::get(path).header(header::ACCEPT, METADATA_LIST);
+        let list: List<K> = parse(&self.send(request, Bytes::new()).await?)?;
+        Ok((list.items, list.metadata.remaining_item_count))
+    }
+
+    /// Deletes all objects of a kind in a namespace.
+    pub async fn delete_all(&self, resource: &Resource, namespace: &str) -> Result<(), Error> {
+        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"});
+        self.json::<Value>(Method::DELETE, &resource.collection_path(namespace), Some(&options)).await.map(drop)
+    }
+
     pub async fn create<T: DeserializeOwned>(
         &self,
         resource: &Resource,

@@ -21,13 +21,14 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     api::{Api, Error},
-    backoff::Jitter,
+    backoff::{Backoff, Jitter},
 };
 
 const LEASE_DURATION: Duration = Duration::from_secs(15);
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 const RETRY_PERIOD: Duration = Duration::from_secs(2);
 const JITTER: f64 = 1.2;
+const FIRST_RETRY: Duration = Duration::from_millis(100);
 
 static STATUS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     let opts = Opts::new(
@@ -141,19 +142,23 @@ impl LeaderElector {
 
     async fn acquire(&mut self) {
         let mut told = false;
+        let mut backoff = Backoff::new(FIRST_RETRY, RETRY_PERIOD);
         loop {
-            match self.attempt().await {
+            let pause = match self.attempt().await {
                 Ok(true) => return,
-                Ok(false) => {}
-                Err(error) if error.is_conflict() || error.already_exists() => {}
+                // Another one holds it, or was quicker.
+                Ok(false) => self.jitter.spread(RETRY_PERIOD, JITTER),
+                Err(error) if error.is_conflict() || error.already_exists() => FIRST_RETRY,
+                // Whether it is free is not known yet: a server that comes up is asked soon.
                 Err(error) => {
                     if !std::mem::replace(&mut told, true) {
                         let error = anyhow::Error::new(error);
                         tracing::warn!(lease = self.lease.name, "cannot take the lease: {error:#}");
                     }
+                    backoff.next(&self.jitter)
                 }
-            }
-            tokio::time::sleep(self.jitter.spread(RETRY_PERIOD, JITTER)).await;
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 

@@ -10,6 +10,7 @@ mod backoff;
 mod connect;
 mod credentials;
 mod dial;
+pub mod discovery;
 pub mod executor;
 mod informer;
 pub mod kubeconfig;

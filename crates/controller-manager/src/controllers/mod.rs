@@ -5,6 +5,8 @@ mod certificate_signing;
 mod deployment;
 mod endpoint_slice;
 mod endpoints;
+mod garbage_collector;
+mod namespace;
 mod node_ipam;
 mod node_lifecycle;
 mod pod_gc;
@@ -30,6 +32,8 @@ const ALL: &[(&str, Start)] = &[
     ("deployment-controller", deployment::start),
     ("endpoints-controller", endpoints::start),
     ("endpointslice-controller", endpoint_slice::start),
+    ("garbage-collector-controller", garbage_collector::start),
+    ("namespace-controller", namespace::start),
     ("node-ipam-controller", node_ipam::start),
     ("node-lifecycle-controller", node_lifecycle::start),
     ("pod-garbage-collector-controller", pod_gc::start),

@@ -7,7 +7,6 @@ use api_types::{
     plan::{Decision, Pace, Plan, Step, Target, Write},
     selector::Selector,
 };
-use serde_json::json;
 
 use super::{
     Observed, revision, rolling, scaling,
@@ -146,12 +145,11 @@ impl Rollout<'_> {
         }
         let changing = self.sets.changed();
         self.change_sets(plan);
-        self.tell_revision(plan);
         let report = status::report(self.seen, self.spec, &self.sets, Doing::RollingOut);
         if report.complete && !changing {
             self.forget_old(plan);
         }
-        self.add(plan, report);
+        Self::add(plan, report);
     }
 
     fn change_sets(&self, plan: &mut Plan) {
@@ -166,34 +164,13 @@ impl Rollout<'_> {
         plan.stage(Pace::InOrder, revision::forgotten(self.spec, &self.sets).into_iter().map(delete));
     }
 
-    /// The deployment carries the revision of its newest set.
-    fn tell_revision(&self, plan: &mut Plan) {
-        let Some(new) = &self.sets.new else { return };
-        let Some(revision) = new.annotation(revision::REVISION) else { return };
-        let annotations = self.seen.deployment.metadata.annotations.clone().unwrap_or_default();
-        if annotations.get(revision::REVISION).map(String::as_str) == Some(revision) {
-            return;
-        }
-        let mut deployment = self.seen.deployment.clone();
-        let annotations = deployment.metadata.annotations.get_or_insert_default();
-        annotations.insert(revision::REVISION.to_owned(), revision.to_owned());
-        let target = Target::of(self.seen.deployment);
-        plan.write(Write::Replace { target, subresource: None, object: json!(deployment) });
-    }
-
     fn report(&self, plan: &mut Plan, doing: Doing<'_>) {
         let report = status::report(self.seen, self.spec, &self.sets, doing);
-        self.add(plan, report);
+        Self::add(plan, report);
     }
 
-    fn add(&self, plan: &mut Plan, report: status::Report) {
-        // A deployment that was just written has another resourceVersion by now: its status waits for the next plan.
-        let rewritten = plan.writes().any(|write| {
-            matches!(write, Write::Replace { subresource: None, .. })
-        });
-        if !rewritten {
-            plan.stage(Pace::InOrder, report.write.map(Step::from));
-        }
+    fn add(plan: &mut Plan, report: status::Report) {
+        plan.stage(Pace::InOrder, report.write.map(Step::from));
         if let Some(delay) = report.again_in {
             plan.again(delay);
         }

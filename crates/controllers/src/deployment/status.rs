@@ -9,7 +9,7 @@ use api_types::{
 use serde_json::json;
 
 use super::{
-    Observed, rolling,
+    Observed, revision, rolling,
     sets::{Set, Sets},
 };
 use crate::time::{from_seconds, left, seconds};
@@ -53,14 +53,24 @@ pub(super) fn report(seen: &Observed<'_>, spec: &DeploymentSpec, sets: &Sets, do
     conditions.failures(sets);
     let again_in = conditions.deadline(spec, complete);
     status.conditions = Some(conditions.all).filter(|all| !all.is_empty());
-    if same(&present, &status) {
+    let mut deployment: Deployment = seen.deployment.clone();
+    let told = tell_revision(&mut deployment, sets);
+    if same(&present, &status) && !told {
         return Report { write: None, again_in, complete };
     }
-    let mut deployment: Deployment = seen.deployment.clone();
     deployment.status = Some(status);
     let write =
         Write::Replace { target: Target::of(seen.deployment), subresource: Some("status"), object: json!(deployment) };
     Report { write: Some(write), again_in, complete }
+}
+
+/// The deployment carries the revision of its newest set; whether it did not before. Written with the status, as
+/// upstream does: the generation stays what it was.
+fn tell_revision(deployment: &mut Deployment, sets: &Sets) -> bool {
+    let Some(revision) = sets.new.as_ref().and_then(|new| new.annotation(revision::REVISION)) else { return false };
+    let annotations = deployment.metadata.annotations.get_or_insert_default();
+    let before = annotations.insert(revision::REVISION.to_owned(), revision.to_owned());
+    before.as_deref() != Some(revision)
 }
 
 fn counts(deployment: &Deployment, sets: &Sets, present: &DeploymentStatus) -> DeploymentStatus {
