@@ -77,10 +77,11 @@ async fn follow(backend: &dyn Backend, cache: &Cache) -> Result<(), FeedError> {
     let mut changes = backend.watch(cache.prefix().to_owned(), cache.revision() + 1).await?;
     loop {
         let batch = changes.next().await?;
-        cache.apply(&batch)?;
+        // First, so that whoever sees this batch's revision knows what is gone.
         if let Some(revision) = batch.iter().rev().find_map(|change| compaction(cache, change)) {
             cache.compact(revision);
         }
+        cache.apply(&batch)?;
     }
 }
 

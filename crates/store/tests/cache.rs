@@ -1,0 +1,287 @@
+//! The store over the in-memory backend: reads, pages and watches as the API promises them.
+
+use std::{sync::Arc, time::Duration};
+
+use api_types::selector::{FieldSelector, Selector};
+use store::{
+    Backend, Check, Event, Field, Filter, Freshness, ListAt, Options, Outcome, Resource, ResourceId, Selects, Step,
+    Store, StoreError, Transaction, WatchError, WatchFrom, Watcher, Write, memory::Memory,
+};
+
+const PODS: ResourceId = ResourceId(0);
+const NODES: ResourceId = ResourceId(1);
+const EVENTS: ResourceId = ResourceId(2);
+
+fn resources() -> Vec<Resource> {
+    let pods = Selects { fields: vec![Field::dotted("spec.nodeName"), Field::dotted("status.phase")], indexed: Some(0) };
+    let resource = |folder: &'static str, namespaced, cached, selects| Resource {
+        folder: folder.into(),
+        label: folder.into(),
+        namespaced,
+        cached,
+        selects,
+    };
+    let reason = Selects { fields: vec![Field::dotted("reason")], indexed: None };
+    vec![
+        resource("pods", true, true, pods),
+        resource("minions", false, true, Selects::default()),
+        resource("events", true, false, reason),
+    ]
+}
+
+struct Cluster {
+    backend: Arc<Memory>,
+    store: Arc<Store>,
+}
+
+impl Cluster {
+    async fn new() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    async fn with(options: Options) -> Self {
+        let backend = Arc::new(Memory::new());
+        let store = Store::start(backend.clone(), resources(), options);
+        store.ready().await;
+        Self { backend, store }
+    }
+
+    async fn commit(&self, writes: Vec<Write>) -> i64 {
+        match self.store.commit(Transaction { checks: vec![], writes }).await.unwrap() {
+            Outcome::Committed { revision } => revision,
+            Outcome::Refused { .. } => panic!("nothing was checked"),
+        }
+    }
+
+    async fn put(&self, id: ResourceId, key: &str, more: &str) -> i64 {
+        self.commit(vec![self.write(id, key, more)]).await
+    }
+
+    fn write(&self, id: ResourceId, key: &str, more: &str) -> Write {
+        let (namespace, name) = key.split_once('/').unwrap_or(("", key));
+        let value = format!(
+            r#"{{"apiVersion":"v1","kind":"K","metadata":{{"name":"{name}","labels":{{"n":"{name}"}}}},{more}"z":0}}"#
+        );
+        Write::put(self.store.key(id, namespace, name), value)
+    }
+
+    async fn delete(&self, id: ResourceId, key: &str) -> i64 {
+        let (namespace, name) = key.split_once('/').unwrap_or(("", key));
+        self.commit(vec![Write::delete(self.store.key(id, namespace, name))]).await
+    }
+
+    async fn watch(&self, id: ResourceId, filter: Filter, from: WatchFrom) -> Watcher {
+        self.store.watch(id, filter, from).await.unwrap()
+    }
+
+    async fn keys(&self, id: ResourceId, namespace: Option<&str>, at: ListAt) -> Result<Vec<String>, StoreError> {
+        let mut list = self.store.list(id, namespace, None, at).await?;
+        let mut keys = Vec::new();
+        loop {
+            let chunk = list.chunk(&self.store, 3).await?;
+            if chunk.is_empty() {
+                return Ok(keys);
+            }
+            keys.extend(chunk.iter().map(|object| object.key().to_owned()));
+        }
+    }
+}
+
+const LATEST: ListAt = ListAt::Fresh(Freshness::Latest);
+
+fn fields(text: &str) -> Filter {
+    Filter { fields: FieldSelector::parse(text).unwrap(), ..Filter::default() }
+}
+
+fn describe(event: &Event) -> String {
+    let body: serde_json::Value = serde_json::from_slice(&event.body()).unwrap();
+    assert_eq!(body["metadata"]["resourceVersion"], event.revision.to_string());
+    assert!(event.frame().ends_with(b"}\n"));
+    format!("{} {}", event.kind.as_str(), event.object.key())
+}
+
+/// The next events, until as many have come as are expected.
+async fn expect(watcher: &mut Watcher, expected: &[&str]) {
+    let mut found = Vec::new();
+    while found.len() < expected.len() {
+        let step = tokio::time::timeout(Duration::from_secs(5), watcher.next()).await;
+        match step.unwrap_or_else(|_| panic!("only {found:?} of {expected:?}")).unwrap() {
+            Step::Events(events) => found.extend(events.iter().map(describe)),
+            Step::Synced(_) => found.push("SYNCED".to_owned()),
+        }
+    }
+    assert_eq!(found, expected);
+}
+
+async fn expect_nothing(watcher: &mut Watcher) {
+    let step = tokio::time::timeout(Duration::from_millis(50), watcher.next()).await;
+    assert!(step.is_err(), "{step:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_see_every_acknowledged_write() {
+    let cluster = Cluster::new().await;
+    for n in 0..20 {
+        cluster.put(PODS, &format!("a/p{n}"), "").await;
+        let found = cluster.store.get(PODS, "a", &format!("p{n}"), Freshness::Latest).await.unwrap();
+        assert!(found.is_some());
+    }
+    assert_eq!(cluster.keys(PODS, Some("a"), LATEST).await.unwrap().len(), 20);
+    assert_eq!(cluster.keys(PODS, Some("b"), LATEST).await.unwrap().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revision_moved_from_outside_does_not_stop_reads() {
+    let cluster = Cluster::new().await;
+    let transaction = Transaction { checks: vec![], writes: vec![Write::put("/outside", "x")] };
+    cluster.backend.commit(transaction).await.unwrap();
+    assert_eq!(cluster.keys(PODS, None, LATEST).await.unwrap().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revision_from_the_future_is_refused() {
+    let cluster = Cluster::new().await;
+    let at = ListAt::Fresh(Freshness::AtLeast(1000));
+    assert!(matches!(cluster.keys(PODS, None, at).await, Err(StoreError::Future { wanted: 1000, .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_see_what_enters_and_leaves() {
+    let cluster = Cluster::new().await;
+    let mut on_node = cluster.watch(PODS, fields("spec.nodeName=n1"), WatchFrom::Now(Freshness::Latest)).await;
+    let mut pending = cluster.watch(PODS, fields("status.phase!=Running"), WatchFrom::Now(Freshness::Latest)).await;
+    let mut in_a = cluster.watch(PODS, Filter::namespace("a"), WatchFrom::Now(Freshness::Latest)).await;
+    cluster.put(PODS, "a/p", "").await;
+    cluster.put(PODS, "a/p", r#""spec":{"nodeName":"n1"},"#).await;
+    cluster.put(PODS, "a/p", r#""spec":{"nodeName":"n1"},"status":{"phase":"Running"},"#).await;
+    cluster.put(PODS, "b/p", "").await;
+    cluster.delete(PODS, "a/p").await;
+    expect(&mut on_node, &["ADDED a/p", "MODIFIED a/p", "DELETED a/p"]).await;
+    expect(&mut pending, &["ADDED a/p", "MODIFIED a/p", "DELETED a/p", "ADDED b/p"]).await;
+    expect(&mut in_a, &["ADDED a/p", "MODIFIED a/p", "MODIFIED a/p", "DELETED a/p"]).await;
+    expect_nothing(&mut in_a).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_with_state_begins_with_it() {
+    let cluster = Cluster::new().await;
+    cluster.put(PODS, "a/p", "").await;
+    cluster.put(PODS, "b/p", "").await;
+    cluster.put(NODES, "n", "").await;
+    let mut watcher = cluster.watch(PODS, Filter::default(), WatchFrom::State(Freshness::Latest)).await;
+    let changed = cluster.put(PODS, "a/p", r#""x":1,"#).await;
+    expect(&mut watcher, &["ADDED a/p", "ADDED b/p", "SYNCED", "MODIFIED a/p"]).await;
+    assert_eq!(watcher.position(), changed);
+    let last = cluster.put(NODES, "n", r#""x":1,"#).await;
+    cluster.store.get(NODES, "", "n", Freshness::Latest).await.unwrap();
+    assert_eq!(watcher.position(), last, "a bookmark tells of revisions that changed nothing here");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_resumes_after_any_revision_it_has_seen() {
+    let cluster = Cluster::new().await;
+    let mut revisions = Vec::new();
+    for n in 0..5 {
+        revisions.push(cluster.put(PODS, &format!("a/p{n}"), "").await);
+    }
+    cluster.store.get(PODS, "a", "p4", Freshness::Latest).await.unwrap();
+    for (n, revision) in revisions.iter().enumerate() {
+        let mut watcher = cluster.watch(PODS, Filter::default(), WatchFrom::Revision(*revision)).await;
+        let rest: Vec<String> = (n + 1..5).map(|n| format!("ADDED a/p{n}")).collect();
+        expect(&mut watcher, &rest.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        expect_nothing(&mut watcher).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_revision_is_seen_as_a_whole() {
+    let cluster = Cluster::new().await;
+    let both = vec![cluster.write(PODS, "a/p", ""), cluster.write(NODES, "n", ""), cluster.write(PODS, "a/q", "")];
+    let revision = cluster.commit(both).await;
+    let list = cluster.store.list(PODS, None, None, LATEST).await.unwrap();
+    assert_eq!((list.revision, list.snapshot().unwrap().len()), (revision, 2));
+    assert!(cluster.store.cached(NODES, "", "n").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_pending_matching_event_lost_ends_a_watch() {
+    let cluster = Cluster::with(Options { log_limit: 4096, ..Options::default() }).await;
+    let start = cluster.put(PODS, "a/first", "").await;
+    let mut idle = cluster.watch(PODS, Filter::namespace("idle"), WatchFrom::Now(Freshness::Latest)).await;
+    let mut slow = cluster.watch(PODS, Filter::namespace("a"), WatchFrom::Now(Freshness::Latest)).await;
+    for n in 0..50 {
+        cluster.put(PODS, &format!("a/p{n}"), "").await;
+    }
+    cluster.store.get(PODS, "a", "x", Freshness::Latest).await.unwrap();
+    assert_eq!(slow.next().await.unwrap_err(), WatchError::Expired);
+    cluster.put(PODS, "idle/p", "").await;
+    expect(&mut idle, &["ADDED idle/p"]).await;
+    let late = cluster.store.watch(PODS, Filter::default(), WatchFrom::Revision(start)).await;
+    assert_eq!(late.err(), Some(StoreError::Expired));
+    let quiet = cluster.store.watch(NODES, Filter::default(), WatchFrom::Revision(start)).await;
+    assert!(quiet.is_ok(), "no node's change was lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_show_one_revision_until_it_is_compacted() {
+    let cluster = Cluster::new().await;
+    for n in 0..6 {
+        cluster.put(PODS, &format!("a/p{n}"), "").await;
+    }
+    let mut first = cluster.store.list(PODS, None, None, LATEST).await.unwrap();
+    let revision = first.revision;
+    assert_eq!(first.chunk(&cluster.store, 2).await.unwrap().len(), 2);
+    assert_eq!(first.remaining("a/p1", 2), 4);
+    cluster.store.keep_page(PODS, &first);
+    cluster.delete(PODS, "a/p4").await;
+    cluster.put(PODS, "a/p9", "").await;
+    let rest = async |after: &'static str| {
+        let mut list = cluster.store.list(PODS, None, Some(after), ListAt::Exact(revision)).await?;
+        Ok::<_, StoreError>(list.chunk(&cluster.store, 10).await?.iter().map(|o| o.key().to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(rest("a/p1").await.unwrap(), ["a/p2", "a/p3", "a/p4", "a/p5"]);
+    let fresh = cluster.keys(PODS, None, ListAt::Exact(revision - 2)).await.unwrap();
+    assert_eq!(fresh.len(), 4, "a revision nobody kept is read from the backend");
+    // Compaction by any server is seen through its key.
+    let present = cluster.backend.revision().await.unwrap();
+    cluster.commit(vec![Write::put("/registry/compact_rev_key", present.to_string())]).await;
+    cluster.backend.compact(present).await.unwrap();
+    cluster.store.get(PODS, "a", "x", Freshness::Latest).await.unwrap();
+    assert_eq!(rest("a/p1").await, Err(StoreError::Expired));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_cached_is_read_and_watched_all_the_same() {
+    let cluster = Cluster::new().await;
+    cluster.put(EVENTS, "a/e", r#""reason":"Old","#).await;
+    assert_eq!(cluster.keys(EVENTS, Some("a"), LATEST).await.unwrap(), ["a/e"]);
+    let mut all = cluster.watch(EVENTS, Filter::default(), WatchFrom::State(Freshness::Latest)).await;
+    let mut selected = cluster.watch(EVENTS, fields("reason=Old"), WatchFrom::State(Freshness::Latest)).await;
+    cluster.put(EVENTS, "a/e", r#""reason":"New","#).await;
+    cluster.put(EVENTS, "a/f", r#""reason":"Old","#).await;
+    cluster.delete(EVENTS, "a/e").await;
+    expect(&mut all, &["ADDED a/e", "SYNCED", "MODIFIED a/e", "ADDED a/f", "DELETED a/e"]).await;
+    expect(&mut selected, &["ADDED a/e", "SYNCED", "DELETED a/e", "ADDED a/f"]).await;
+    expect_nothing(&mut selected).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_label_selects_in_lists_and_watches() {
+    let cluster = Cluster::new().await;
+    cluster.put(PODS, "a/p", "").await;
+    cluster.put(PODS, "a/q", "").await;
+    let filter = Filter { labels: Selector::parse("n=q").unwrap(), ..Filter::default() };
+    let mut watcher = cluster.watch(PODS, filter, WatchFrom::State(Freshness::Latest)).await;
+    expect(&mut watcher, &["ADDED a/q", "SYNCED"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_transaction_tells_what_is_there() {
+    let cluster = Cluster::new().await;
+    let revision = cluster.put(PODS, "a/p", "").await;
+    let key = cluster.store.key(PODS, "a", "p");
+    let transaction = Transaction { checks: vec![Check::absent(&key)], writes: vec![Write::delete(&key)] };
+    let Outcome::Refused { current, .. } = cluster.store.commit(transaction).await.unwrap() else { panic!("it exists") };
+    let object = cluster.store.decode(PODS, current[0].as_ref().unwrap()).unwrap();
+    assert_eq!((object.key(), object.revision()), ("a/p", revision));
+}
