@@ -1,6 +1,6 @@
 //! What the kernel has been told: every element with the services that claim it.
 //!
-//! Two services may claim one element with different values (the same external address and port). The first by name
+//! Two services may claim one element with different values (the same external address and port). The one known first
 //! has it; when that goes, the next one takes over.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
@@ -10,7 +10,7 @@ use crate::{
     layout::Table,
 };
 
-/// A service by number; see [`Shadow::number`].
+/// A service by the number it got when it became known.
 type Owner = u32;
 
 #[derive(Debug)]
