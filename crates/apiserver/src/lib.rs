@@ -100,7 +100,7 @@ pub async fn run_with(parts: Parts, config: Config, shutdown: Shutdown) -> anyho
     Ok(Running { server: Server::new(app), checks })
 }
 
-/// Writes what every cluster has, as often as it takes.
+/// Writes what every cluster has, as often as it takes, and keeps the way to the server itself.
 async fn bootstrap_until_done(app: &app::App, done: &component::health::Flag) {
     app.core.store.ready().await;
     while let Err(why) = bootstrap::run(&app.core, &app.services).await {
@@ -109,6 +109,7 @@ async fn bootstrap_until_done(app: &app::App, done: &component::health::Flag) {
     }
     app.authorizer.ready().await;
     done.set(true);
+    bootstrap::keep(&app.core, &app.services).await;
 }
 
 /// Keeps the checks `etcd`, `informer-sync` and `shutdown` true.

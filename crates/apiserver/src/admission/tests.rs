@@ -15,7 +15,12 @@ async fn chain() -> Chain {
     Chain::new(core, authorizer)
 }
 
-fn request<'a>(user: &'a User, group: &'static str, kind: &'static str, resource: &'static str) -> AdmissionRequest<'a> {
+fn request<'a>(
+    user: &'a User,
+    group: &'static str,
+    kind: &'static str,
+    resource: &'static str,
+) -> AdmissionRequest<'a> {
     AdmissionRequest {
         operation: Operation::Create,
         user,
@@ -55,6 +60,10 @@ async fn nobody_grants_what_they_do_not_have() {
         refused.message,
         "roles.rbac.authorization.k8s.io \"x\" is forbidden: user \"ann\" (groups=[\"devs\"]) is attempting to grant RBAC permissions not currently held:\n{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"get\" \"list\"]}"
     );
-    let binding = json!({"metadata": {"name": "x"}, "roleRef": {"kind": "ClusterRole", "name": "view"}, "subjects": []});
-    assert_eq!(chain.validate(&request(&ann, rbac, "RoleBinding", "rolebindings"), &binding).await.unwrap_err().code, 403);
+    let binding =
+        json!({"metadata": {"name": "x"}, "roleRef": {"kind": "ClusterRole", "name": "view"}, "subjects": []});
+    assert_eq!(
+        chain.validate(&request(&ann, rbac, "RoleBinding", "rolebindings"), &binding).await.unwrap_err().code,
+        403
+    );
 }

@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn service_accounts_bring_their_groups() {
-        let till = check(&["Impersonate-User: system:serviceaccount:shop:till"], &["serviceaccounts/till"]).unwrap().unwrap();
+        let till =
+            check(&["Impersonate-User: system:serviceaccount:shop:till"], &["serviceaccounts/till"]).unwrap().unwrap();
         assert_eq!(till.groups, ["system:serviceaccounts", "system:serviceaccounts:shop", "system:authenticated"]);
     }
 

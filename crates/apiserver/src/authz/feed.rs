@@ -32,10 +32,6 @@ impl Default for Progress {
 }
 
 impl Progress {
-    pub fn is_done(&self) -> bool {
-        *self.0.borrow() == SOURCES.len()
-    }
-
     pub async fn done(&self) {
         // The sender lives as long as `self`, so waiting cannot fail.
         let _ = self.0.subscribe().wait_for(|done| *done == SOURCES.len()).await;

@@ -20,7 +20,7 @@ pub struct Authorizer {
 }
 
 impl Authorizer {
-    /// Starts to follow roles, bindings and pods; [`Authorizer::is_ready`] tells when all are known.
+    /// Starts to follow roles, bindings and pods; [`Authorizer::ready`] tells when all are known.
     pub fn start(core: &Arc<Core>, shutdown: &Shutdown) -> Arc<Self> {
         let authorizer = Arc::new(Self {
             rbac: RwLock::default(),
@@ -29,10 +29,6 @@ impl Authorizer {
         });
         feed::start(core, &authorizer, shutdown);
         authorizer
-    }
-
-    pub fn is_ready(&self) -> bool {
-        self.feed.is_done()
     }
 
     /// Resolves when everything that decides has been loaded once.
@@ -65,9 +61,16 @@ impl Authorizer {
 
     /// 403 unless the request is allowed.
     pub fn check(&self, asked: &request::Attributes) -> Result<(), Status> {
-        match self.authorize(asked) {
+        if let Decision::NoOpinion(reason) = self.authorize(asked) {
+            return Err(forbidden(asked.user, &attributes(&asked.info, None), &reason));
+        }
+        if !enters_pod_by_get(&asked.info) {
+            return Ok(());
+        }
+        let info = request::RequestInfo { verb: "create", ..asked.info };
+        match self.authorize(&request::Attributes { info, ..*asked }) {
             Decision::Allow(_) => Ok(()),
-            Decision::NoOpinion(reason) => Err(forbidden(asked.user, &attributes(&asked.info, None), &reason)),
+            Decision::NoOpinion(reason) => Err(forbidden(asked.user, &attributes(&info, None), &reason)),
         }
     }
 
@@ -80,6 +83,13 @@ impl Authorizer {
     pub fn rules_of(&self, namespace: &str, role: &api_rules::authz::rbac::RoleRef) -> Option<Arc<[Rule]>> {
         self.rbac.read().rules(namespace, role).cloned()
     }
+}
+
+/// WebSockets begin with a GET; what may be done through them must not be had for the right to read (v1.35).
+fn enters_pod_by_get(info: &request::RequestInfo) -> bool {
+    info.is_resource
+        && (info.group, info.resource, info.verb) == ("", "pods", "get")
+        && matches!(info.subresource, "exec" | "attach" | "portforward")
 }
 
 fn joined(first: &Arc<str>, last: &Arc<str>) -> Arc<str> {
@@ -147,7 +157,11 @@ mod tests {
             assert_eq!(forbidden(&User::new("x", ["g"]), &asked, reason).message, expected);
         };
         let list = Attributes { verb: "list", resource: "pods", namespace: "default", ..Attributes::default() };
-        check(list, "", r#"pods is forbidden: User "x" cannot list resource "pods" in API group "" in the namespace "default""#);
+        check(
+            list,
+            "",
+            r#"pods is forbidden: User "x" cannot list resource "pods" in API group "" in the namespace "default""#,
+        );
         let patch = Attributes {
             verb: "patch",
             api_group: "apps",
@@ -166,11 +180,27 @@ mod tests {
     }
 
     #[test]
+    fn entering_a_pod_is_more_than_reading() {
+        let check = |subresource, verb, expected| {
+            let info =
+                request::RequestInfo { verb, is_resource: true, resource: "pods", subresource, ..Default::default() };
+            assert_eq!(enters_pod_by_get(&info), expected, "{verb} {subresource}");
+        };
+        check("exec", "get", true);
+        check("portforward", "get", true);
+        check("exec", "create", false);
+        check("log", "get", false);
+        check("", "get", false);
+    }
+
+    #[test]
     fn a_kubelets_selector_is_read_from_the_query() {
         let info = request::RequestInfo { verb: "watch", is_resource: true, resource: "pods", ..Default::default() };
         for query in ["fieldSelector=spec.nodeName%3Da&watch=1", "watch=1&fieldSelector=spec.nodeName=a"] {
             assert_eq!(field_selector(&info, query).unwrap().exact("spec.nodeName"), Some("a"), "{query}");
         }
-        assert!(field_selector(&request::RequestInfo { verb: "get", ..info }, "fieldSelector=spec.nodeName=a").is_none());
+        assert!(
+            field_selector(&request::RequestInfo { verb: "get", ..info }, "fieldSelector=spec.nodeName=a").is_none()
+        );
     }
 }

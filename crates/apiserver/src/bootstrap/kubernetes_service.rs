@@ -3,7 +3,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
+use anyhow::Context;
+use api_types::selector::FieldSelector;
+use futures::future::select_all;
 use serde_json::{Value, json};
+use store::{EventType, Filter, Freshness, Step, WatchFrom};
 
 use super::write;
 use crate::{claims::Claimant, core::Core, service_alloc::ServiceAllocator};
@@ -33,6 +37,26 @@ pub async fn reconcile(core: &Core, services: &ServiceAllocator) -> anyhow::Resu
     );
     let merge = |old: &Value| Some(with(old, &slice, &["endpoints", "ports"]));
     write::ensure(core, "endpointslices", "discovery.k8s.io/v1", slice.clone(), merge).await
+}
+
+/// Puts back what is deleted of them, until the storage fails; then whoever calls begins again.
+pub async fn keep(core: &Core, services: &ServiceAllocator) -> anyhow::Result<()> {
+    let mut watchers = Vec::new();
+    for (group, resource) in [("", "services"), ("", "endpoints"), ("discovery.k8s.io", "endpointslices")] {
+        let id = core.resource(group, resource).with_context(|| format!("{resource} is not stored"))?;
+        let mut filter = Filter::namespace("default");
+        filter.fields = FieldSelector::parse(&format!("metadata.name={NAME}"))?;
+        watchers.push(core.store.watch(id, filter, WatchFrom::Now(Freshness::Any)).await?);
+    }
+    reconcile(core, services).await?;
+    loop {
+        let nexts = watchers.iter_mut().map(|watcher| Box::pin(watcher.next()));
+        let (step, ..) = select_all(nexts).await;
+        let Step::Events(events) = step? else { continue };
+        if events.iter().any(|event| event.kind == EventType::Deleted) {
+            reconcile(core, services).await?;
+        }
+    }
 }
 
 async fn service(core: &Core, services: &ServiceAllocator, port: u16) -> anyhow::Result<()> {

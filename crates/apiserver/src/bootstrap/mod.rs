@@ -11,6 +11,7 @@ mod rbac;
 mod write;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -18,6 +19,9 @@ use serde_json::{Value, json};
 use crate::{core::Core, service_alloc::ServiceAllocator};
 
 pub use data::node_rules;
+
+/// Between two attempts while the storage fails.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Puts everything in place; done when it is. Safe to run on several servers at once.
 pub async fn run(core: &Arc<Core>, services: &ServiceAllocator) -> anyhow::Result<()> {
@@ -27,11 +31,23 @@ pub async fn run(core: &Arc<Core>, services: &ServiceAllocator) -> anyhow::Resul
     }
     rbac::reconcile(core, data.rbac).await.context("RBAC's default roles")?;
     for class in data.priority_classes {
-        write::ensure(core, "priorityclasses", "scheduling.k8s.io/v1", class, |_| None).await.context("priority classes")?;
+        write::ensure(core, "priorityclasses", "scheduling.k8s.io/v1", class, |_| None)
+            .await
+            .context("priority classes")?;
     }
     kubernetes_service::reconcile(core, services).await.context("the kubernetes Service")?;
     client_authority(core).await.context("extension-apiserver-authentication")?;
     services.repair().await.context("claims of Services")
+}
+
+/// Keeps the `kubernetes` Service in place from then on.
+pub async fn keep(core: &Arc<Core>, services: &ServiceAllocator) {
+    loop {
+        if let Err(why) = kubernetes_service::keep(core, services).await {
+            tracing::warn!("the kubernetes Service is watched anew: {why:#}");
+        }
+        tokio::time::sleep(RETRY).await;
+    }
 }
 
 /// Tells extension servers which authority signs the certificates of clients.

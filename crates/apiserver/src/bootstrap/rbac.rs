@@ -26,7 +26,9 @@ pub async fn reconcile(core: &Core, data: data::Rbac) -> anyhow::Result<()> {
     for role in data.roles {
         write::ensure(core, "roles", API, plain(role.clone()), |old| merged_role(old, &role)).await?;
     }
-    for (resource, bindings) in [("clusterrolebindings", data.cluster_role_bindings), ("rolebindings", data.role_bindings)] {
+    for (resource, bindings) in
+        [("clusterrolebindings", data.cluster_role_bindings), ("rolebindings", data.role_bindings)]
+    {
         for binding in bindings {
             write::ensure(core, resource, API, binding.clone(), |old| merged_binding(old, &binding)).await?;
         }
@@ -70,7 +72,9 @@ fn merged_binding(old: &Value, wanted: &Value) -> Option<Value> {
     }
     let mut new = merged_metadata(old, wanted)?;
     let mut subjects = old["subjects"].as_array().cloned().unwrap_or_default();
-    let key = |subject: &Value| ["kind", "namespace", "name"].map(|field| subject[field].as_str().unwrap_or_default().to_owned());
+    let key = |subject: &Value| {
+        ["kind", "namespace", "name"].map(|field| subject[field].as_str().unwrap_or_default().to_owned())
+    };
     for subject in wanted["subjects"].as_array().into_iter().flatten() {
         if !subjects.iter().any(|have| key(have) == key(subject)) {
             subjects.push(subject.clone());
@@ -134,7 +138,9 @@ async fn aggregated_rules(core: &Core, role: &Value) -> anyhow::Result<Vec<Rule>
     core.store.get(id, "", "cluster-admin", Freshness::Latest).await?;
     let mut found: BTreeMap<String, Value> = BTreeMap::new();
     for object in core.store.snapshot(id).into_iter().flat_map(|all| all.iter().cloned().collect::<Vec<_>>()) {
-        if selectors.iter().any(|selector| selector.matches(&object.labels())) && role["metadata"]["name"] != *object.name() {
+        if selectors.iter().any(|selector| selector.matches(&object.labels()))
+            && role["metadata"]["name"] != *object.name()
+        {
             found.insert(object.name().to_owned(), object.value());
         }
     }
@@ -181,9 +187,7 @@ mod tests {
 
     #[test]
     fn bindings_gain_subjects_and_keep_their_role() {
-        let binding = |role: &str, user: &str| {
-            json!({"metadata": {"name": "b"}, "roleRef": {"kind": "ClusterRole", "name": role}, "subjects": [{"kind": "User", "name": user}]})
-        };
+        let binding = |role: &str, user: &str| json!({"metadata": {"name": "b"}, "roleRef": {"kind": "ClusterRole", "name": role}, "subjects": [{"kind": "User", "name": user}]});
         let new = merged_binding(&binding("a", "mine"), &binding("a", "default")).unwrap();
         assert_eq!(new["subjects"].as_array().unwrap().len(), 2);
         assert_eq!(merged_binding(&binding("a", "mine"), &binding("b", "default")), None);

@@ -33,6 +33,37 @@ async fn what_a_cluster_starts_with() {
     assert!(rules("admin") > rules("edit") && rules("edit") > rules("view") && rules("view") > 5);
 }
 
+#[tokio::test]
+async fn the_way_to_the_api_comes_back() {
+    let core = test_core::core(test_core::config()).await;
+    let services = Arc::new(ServiceAllocator::new(Arc::clone(&core)).unwrap());
+    run(&core, &services).await.unwrap();
+    let (kept, allocator) = (Arc::clone(&core), Arc::clone(&services));
+    let keeper = tokio::spawn(async move { keep(&kept, &allocator).await });
+    tokio::task::yield_now().await;
+    let id = core.resource("", "services").unwrap();
+    let mut watcher = core
+        .store
+        .watch(id, store::Filter::everything(), store::WatchFrom::State(store::Freshness::Latest))
+        .await
+        .unwrap();
+    let mut writes = vec![store::Write::delete(core.store.key(id, "default", "kubernetes"))];
+    let old = core.cached("", "services", "default", "kubernetes").unwrap();
+    writes.extend(crate::claims::Claimant::release(&*services, &old.value()).await.unwrap().writes);
+    core.store.commit(store::Transaction { checks: Vec::new(), writes }).await.unwrap();
+    let back = async {
+        loop {
+            if let store::Step::Events(events) = watcher.next().await.unwrap()
+                && events.iter().any(|event| event.object.uid() != old.uid())
+            {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), back).await.expect("the Service is made again");
+    keeper.abort();
+}
+
 /// The revision after a consistent read: the cache has everything.
 async fn newest(core: &Core) -> i64 {
     let id = core.resource("", "namespaces").unwrap();

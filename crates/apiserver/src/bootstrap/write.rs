@@ -58,8 +58,7 @@ pub fn created(core: &Core, kind: &dyn Kind, mut object: Value) -> Value {
     object["apiVersion"] = json!(kind.names().api_version());
     object["kind"] = json!(kind.names().kind);
     let user = api_rules::authz::User::loopback();
-    let requester =
-        api_rules::Requester { name: &user.name, uid: &user.uid, groups: &user.groups, extra: &user.extra };
+    let requester = api_rules::Requester { name: &user.name, uid: &user.uid, groups: &user.groups, extra: &user.extra };
     kind.set_defaults(&mut object);
     kind.prepare_create(&mut object, &api_rules::Context { now: core.clock.now(), user: requester });
     object["metadata"]["uid"] = json!(core.random.uid());
@@ -68,7 +67,13 @@ pub fn created(core: &Core, kind: &dyn Kind, mut object: Value) -> Value {
 }
 
 /// Whether the object was stored; if not, another writer came first.
-pub async fn commit(core: &Core, kind: &dyn Kind, object: Value, revision: i64, claims: Claims) -> anyhow::Result<bool> {
+pub async fn commit(
+    core: &Core,
+    kind: &dyn Kind,
+    object: Value,
+    revision: i64,
+    claims: Claims,
+) -> anyhow::Result<bool> {
     let names = kind.names();
     let id = core.resource(names.group, names.plural).with_context(|| format!("{} is not stored", names.plural))?;
     let (namespace, name) = place(&object);

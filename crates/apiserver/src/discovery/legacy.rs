@@ -19,7 +19,10 @@ pub fn documents(groups: &[Group], server_address: &str) -> Vec<(String, Value)>
                 "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": server_address}],
             }),
         ),
-        ("/apis".to_owned(), json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": named.iter().map(|g| group(g)).collect::<Vec<_>>()})),
+        (
+            "/apis".to_owned(),
+            json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": named.iter().map(|g| group(g)).collect::<Vec<_>>()}),
+        ),
     ];
     for each in groups {
         let folder = if each.name.is_empty() { "/api".to_owned() } else { format!("/apis/{}", each.name) };

@@ -41,7 +41,8 @@ impl Discovery {
     pub fn new(server_address: &str) -> Self {
         let groups = Group::all(kinds::all());
         let legacy = legacy::documents(&groups, server_address);
-        let legacy = legacy.into_iter().map(|(path, value)| (path, Document::new(&value, "application/json"))).collect();
+        let legacy =
+            legacy.into_iter().map(|(path, value)| (path, Document::new(&value, "application/json"))).collect();
         let mut aggregated = HashMap::new();
         for (version, content_type) in VERSIONS {
             for root in ["/api", "/apis"] {

@@ -35,7 +35,10 @@ async fn aggregated() {
         assert_eq!(headers[header::CONTENT_TYPE], expected);
         assert_eq!(list["items"][0]["versions"][0]["version"], "v1");
     }
-    let (_, plain) = get("/api", "application/json, application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList").await.unwrap();
+    let (_, plain) =
+        get("/api", "application/json, application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")
+            .await
+            .unwrap();
     assert_eq!(plain["kind"], "APIVersions");
 }
 

@@ -22,7 +22,10 @@ pub fn choose(pod: &Value, wanted: Option<&str>) -> Result<String, Status> {
         [only] => Ok((*only).to_owned()),
         [] => Err(Status::bad_request(format!("a container name must be specified for pod {pod_name}"))),
         several => {
-            let mut why = format!("a container name must be specified for pod {pod_name}, choose one of: [{}]", several.join(" "));
+            let mut why = format!(
+                "a container name must be specified for pod {pod_name}, choose one of: [{}]",
+                several.join(" ")
+            );
             if !init.is_empty() {
                 why += &format!(" or one of the init containers: [{}]", init.join(" "));
             }
@@ -52,7 +55,8 @@ mod tests {
         check(one.clone(), Some("i"), Ok("i"));
         check(one, Some("x"), Err("container x is not valid for pod web"));
         let two = json!({"containers": [{"name": "a"}, {"name": "b"}], "initContainers": [{"name": "i"}]});
-        let why = "a container name must be specified for pod web, choose one of: [a b] or one of the init containers: [i]";
+        let why =
+            "a container name must be specified for pod web, choose one of: [a b] or one of the init containers: [i]";
         check(two, None, Err(why));
     }
 }

@@ -40,7 +40,12 @@ impl NodeProxy {
     }
 
     /// Answers a request for one of the streaming subresources; the user has been authorized for it.
-    pub async fn serve(&self, request: Request<Incoming>, user: &User, info: RequestInfo<'_>) -> Result<Answer, Status> {
+    pub async fn serve(
+        &self,
+        request: Request<Incoming>,
+        user: &User,
+        info: RequestInfo<'_>,
+    ) -> Result<Answer, Status> {
         tracing::debug!(user = user.name, path = info.path, "passed on");
         match (info.resource, info.subresource) {
             ("pods", "log") => self.log(request, info).await,
@@ -60,12 +65,17 @@ impl NodeProxy {
             // Not scheduled yet: there is nothing to show, which is no error.
             return Ok(answer::with_body(StatusCode::OK, Body::Empty, "text/plain"));
         };
-        let kept = ["follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream"];
+        let kept =
+            ["follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream"];
         let query = upgrade::rewritten(query, |name| kept.contains(&name).then(|| name.to_owned()));
         let path = format!("/containerLogs/{}/{}/{container}{query}", info.namespace, info.name);
         let connection = self.kubelets.connect(node).await?;
         let response = connection.send(forward::outgoing(request, &path)).await?;
-        if response.status().is_success() { Ok(forward::streamed(response)) } else { Err(forward::refused(response).await) }
+        if response.status().is_success() {
+            Ok(forward::streamed(response))
+        } else {
+            Err(forward::refused(response).await)
+        }
     }
 
     async fn stream(&self, mut request: Request<Incoming>, info: RequestInfo<'_>) -> Result<Answer, Status> {
@@ -75,7 +85,8 @@ impl NodeProxy {
         }
         upgrade::narrow_protocols(request.headers_mut())?;
         let pod = self.pod(info).await?;
-        let node = node_of(&pod).ok_or_else(|| Status::bad_request(format!("pod {} does not have a host assigned", info.name)))?;
+        let node = node_of(&pod)
+            .ok_or_else(|| Status::bad_request(format!("pod {} does not have a host assigned", info.name)))?;
         let query = request.uri().query().unwrap_or_default().to_owned();
         let (namespace, name) = (info.namespace, info.name);
         let path = if info.subresource == "portforward" {

@@ -37,7 +37,11 @@ pub async fn pod(core: &Core, info: RequestInfo<'_>) -> Result<Connection, Statu
     let address = pod["status"]["podIP"].as_str().filter(|ip| !ip.is_empty());
     let address = address.ok_or_else(|| Status::bad_request("address not allowed"))?;
     let port = match target.port {
-        "" => pod["spec"]["containers"].as_array().into_iter().flatten().find_map(|c| c["ports"][0]["containerPort"].as_u64()),
+        "" => pod["spec"]["containers"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find_map(|c| c["ports"][0]["containerPort"].as_u64()),
         given => given.parse().ok(),
     };
     connect(target.scheme, address, port.unwrap_or(default_port(target.scheme))).await
@@ -55,7 +59,9 @@ pub async fn service(core: &Core, info: RequestInfo<'_>) -> Result<Connection, S
     let name = target.name;
     let none = || Status::service_unavailable(format!("no endpoints available for service {name:?}"));
     let port = ports().find(wanted);
-    let port = port.ok_or_else(|| Status::service_unavailable(format!("no service port {:?} found for service {name:?}", target.port)))?;
+    let port = port.ok_or_else(|| {
+        Status::service_unavailable(format!("no service port {:?} found for service {name:?}", target.port))
+    })?;
     let endpoints = find(core, "endpoints", info.namespace, name).await.map_err(|_| none())?;
     let mut choices = Vec::new();
     for subset in endpoints["subsets"].as_array().into_iter().flatten() {
@@ -99,7 +105,9 @@ mod tests {
 
     #[test]
     fn names() {
-        let check = |text: &str, scheme: &str, name: &str, port: &str| assert_eq!(Named::parse(text), Named { scheme, name, port });
+        let check = |text: &str, scheme: &str, name: &str, port: &str| {
+            assert_eq!(Named::parse(text), Named { scheme, name, port })
+        };
         check("web", "", "web", "");
         check("web:80", "", "web", "80");
         check("https:web:443", "https", "web", "443");

@@ -24,7 +24,9 @@ async fn passed_on(backend: DuplexStream, request: Request<Empty<bytes::Bytes>>)
             Ok::<_, Infallible>(answer)
         }
     });
-    tokio::spawn(async move { server::Builder::new().serve_connection(TokioIo::new(far), service).with_upgrades().await });
+    tokio::spawn(
+        async move { server::Builder::new().serve_connection(TokioIo::new(far), service).with_upgrades().await },
+    );
     let (mut sender, connection) = client::handshake(TokioIo::new(near)).await.unwrap();
     tokio::spawn(connection.with_upgrades());
     sender.send_request(request).await.unwrap()
@@ -78,7 +80,10 @@ async fn a_body_is_sent_on_as_it_comes() {
     let (mut kubelet, backend) = duplex(1 << 16);
     tokio::spawn(async move {
         head(&mut kubelet).await;
-        kubelet.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n").await.unwrap();
+        kubelet
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
+            .await
+            .unwrap();
         kubelet.write_all(b"4\r\n two\r\n0\r\n\r\n").await.unwrap();
         kubelet
     });

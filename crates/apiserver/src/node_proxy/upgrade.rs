@@ -27,8 +27,11 @@ pub fn is_wanted(headers: &HeaderMap) -> bool {
 pub fn narrow_protocols(headers: &mut HeaderMap) -> Result<(), Status> {
     let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     let offered: Vec<String> = values.flat_map(|list| list.split(',')).map(|one| one.trim().to_owned()).collect();
-    let kept: Vec<_> =
-        offered.iter().filter(|one| !REFUSED.contains(&one.as_str()) && !one.starts_with(CREDENTIALS)).cloned().collect();
+    let kept: Vec<_> = offered
+        .iter()
+        .filter(|one| !REFUSED.contains(&one.as_str()) && !one.starts_with(CREDENTIALS))
+        .cloned()
+        .collect();
     if kept.len() == offered.len() {
         return Ok(());
     }
@@ -93,7 +96,10 @@ mod tests {
     #[test]
     fn parameters() {
         let check = |query: &str, expected: &str| assert_eq!(rewritten(query, kubelet_parameter), expected);
-        check("command=echo&command=a%20b&container=c&stdin=true&stdout=true", "?command=echo&command=a%20b&input=1&output=1");
+        check(
+            "command=echo&command=a%20b&container=c&stdin=true&stdout=true",
+            "?command=echo&command=a%20b&input=1&output=1",
+        );
         check("stderr=false&tty=true", "?tty=1");
         check("container=c", "");
         check("", "");

@@ -15,7 +15,9 @@ pub fn subject(spec: &Value) -> Result<User, Status> {
     let groups: Vec<String> = serde_json::from_value(spec["groups"].clone()).unwrap_or_default();
     let user = User { name: text("user"), uid: text("uid"), groups, extra };
     if user.name.is_empty() && user.groups.is_empty() {
-        return Err(Status::bad_request("spec.user: Invalid value: \"\": at least one of user or group must be specified"));
+        return Err(Status::bad_request(
+            "spec.user: Invalid value: \"\": at least one of user or group must be specified",
+        ));
     }
     Ok(user)
 }
@@ -23,7 +25,9 @@ pub fn subject(spec: &Value) -> Result<User, Status> {
 pub fn review(authorizer: &Authorizer, user: &User, spec: &Value) -> Result<Value, Status> {
     let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
     if resource.is_object() == path.is_object() {
-        return Err(Status::bad_request("exactly one of nonResourceAttributes or resourceAttributes must be specified"));
+        return Err(Status::bad_request(
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        ));
     }
     let text = |field: &str| resource[field].as_str().unwrap_or_default();
     let selector = field_selector(&resource["fieldSelector"]);

@@ -27,7 +27,9 @@ impl Reviews {
         let status = match (info.group, info.resource) {
             ("authentication.k8s.io", "tokenreviews") => token::review(&self.tokens, &review["spec"]).await?,
             ("authentication.k8s.io", "selfsubjectreviews") => json!({"userInfo": user_info(user)}),
-            ("authorization.k8s.io", "selfsubjectrulesreviews") => rules::review(&self.authorizer, user, &review["spec"])?,
+            ("authorization.k8s.io", "selfsubjectrulesreviews") => {
+                rules::review(&self.authorizer, user, &review["spec"])?
+            }
             ("authorization.k8s.io", "selfsubjectaccessreviews") => {
                 access::review(&self.authorizer, user, &review["spec"])?
             }
@@ -37,7 +39,9 @@ impl Reviews {
             ("authorization.k8s.io", "localsubjectaccessreviews") => {
                 let namespace = review["spec"]["resourceAttributes"]["namespace"].as_str().unwrap_or_default();
                 if namespace != info.namespace {
-                    return Err(Status::bad_request("spec.resourceAttributes.namespace must match the namespace of the request"));
+                    return Err(Status::bad_request(
+                        "spec.resourceAttributes.namespace must match the namespace of the request",
+                    ));
                 }
                 access::review(&self.authorizer, &access::subject(&review["spec"])?, &review["spec"])?
             }

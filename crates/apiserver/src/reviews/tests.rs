@@ -25,12 +25,14 @@ async fn access() {
     let (reviews, _core) = reviews().await;
     let root = User::new("root", ["system:masters"]);
     let list_pods = json!({"verb": "list", "resource": "pods", "namespace": "default"});
-    let own = ask(&reviews, &root, AUTHORIZATION, "selfsubjectaccessreviews", json!({"resourceAttributes": list_pods})).await;
+    let own =
+        ask(&reviews, &root, AUTHORIZATION, "selfsubjectaccessreviews", json!({"resourceAttributes": list_pods})).await;
     assert_eq!(own.unwrap(), json!({"allowed": true}));
     let of = |user: &str, group: &str| json!({"user": user, "groups": [group], "resourceAttributes": list_pods});
     let ann = ask(&reviews, &root, AUTHORIZATION, "subjectaccessreviews", of("ann", "devs")).await.unwrap();
     assert_eq!(ann, json!({"allowed": false}));
-    let scheduler = ask(&reviews, &root, AUTHORIZATION, "subjectaccessreviews", of("system:kube-scheduler", "x")).await.unwrap();
+    let scheduler =
+        ask(&reviews, &root, AUTHORIZATION, "subjectaccessreviews", of("system:kube-scheduler", "x")).await.unwrap();
     assert_eq!(
         scheduler["reason"],
         r#"RBAC: allowed by ClusterRoleBinding "system:kube-scheduler" of ClusterRole "system:kube-scheduler" to User "system:kube-scheduler""#
@@ -42,7 +44,8 @@ async fn access() {
 async fn rules_and_self() {
     let (reviews, _core) = reviews().await;
     let ann = User::new("ann", ["system:authenticated"]);
-    let rules = ask(&reviews, &ann, AUTHORIZATION, "selfsubjectrulesreviews", json!({"namespace": "default"})).await.unwrap();
+    let rules =
+        ask(&reviews, &ann, AUTHORIZATION, "selfsubjectrulesreviews", json!({"namespace": "default"})).await.unwrap();
     let texts = rules["nonResourceRules"].to_string();
     assert!(texts.contains("/healthz") && rules["incomplete"] == false, "{rules}");
     let who = ask(&reviews, &ann, AUTHENTICATION, "selfsubjectreviews", json!({})).await.unwrap();
@@ -82,7 +85,10 @@ async fn tokens_end_with_what_they_are_bound_to() {
     assert_eq!(reviews.tokens.issue("default", "nobody", json!({"spec": {}})).await.unwrap_err().code, 404);
 
     let key = core.store.key(core.resource("", "pods").unwrap(), "default", "p");
-    core.store.commit(store::Transaction { checks: Vec::new(), writes: vec![store::Write::delete(key)] }).await.unwrap();
+    core.store
+        .commit(store::Transaction { checks: Vec::new(), writes: vec![store::Write::delete(key)] })
+        .await
+        .unwrap();
     core.store.get(core.resource("", "pods").unwrap(), "default", "p", store::Freshness::Latest).await.unwrap();
     let gone = check(json!({"token": token})).await;
     assert!(gone["error"].as_str().unwrap().contains("pod p has been deleted"), "{gone}");

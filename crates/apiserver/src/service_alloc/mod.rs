@@ -31,7 +31,9 @@ use crate::{
 
 use pool::Pool;
 use used::Used;
-use wanted::{Held, allocates_ports, is_headless, needs_address, needs_health_check_port, needs_ports, port_number, protocol};
+use wanted::{
+    Held, allocates_ports, is_headless, needs_address, needs_health_check_port, needs_ports, port_number, protocol,
+};
 
 const TAKEN_ADDRESS: &str = "provided IP is already allocated";
 const TAKEN_PORT: &str = "provided port is already allocated";
@@ -86,7 +88,8 @@ impl ServiceAllocator {
         let spec = &service["spec"];
         let is_blank = |value: &Value| value.as_str().is_none_or(str::is_empty);
         let blank_address = needs_address(spec) && (is_blank(&spec["clusterIP"]) || is_blank(&spec["clusterIPs"][0]));
-        let blank_port = spec["ports"].as_array().into_iter().flatten().any(|port| port_number(&port["nodePort"]).is_none());
+        let blank_port =
+            spec["ports"].as_array().into_iter().flatten().any(|port| port_number(&port["nodePort"]).is_none());
         let blank_check = needs_health_check_port(spec) && port_number(&spec["healthCheckNodePort"]).is_none();
         blank_address || (allocates_ports(spec) && blank_port) || blank_check
     }
@@ -128,7 +131,9 @@ impl ServiceAllocator {
         }
         if !self.network.contains(address) {
             let range = self.network;
-            return Err(refused(format!("the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}")));
+            return Err(refused(format!(
+                "the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}"
+            )));
         }
         if self.is_taken(address, used) {
             return Err(refused(TAKEN_ADDRESS.to_owned()));
@@ -181,11 +186,15 @@ impl ServiceAllocator {
             let protocol = protocol(port).to_owned();
             // The same port in another protocol shares the number.
             let shared = mine.iter().find(|(same, other, number)| {
-                *same == port["port"] && *other != protocol && !mine.iter().any(|(_, p, n)| n == number && *p == protocol)
+                *same == port["port"]
+                    && *other != protocol
+                    && !mine.iter().any(|(_, p, n)| n == number && *p == protocol)
             });
             let number = match shared {
                 Some((.., number)) => *number,
-                None => self.free_port(used, &mine).ok_or_else(|| Status::internal("failed to allocate a nodePort: range is full"))?,
+                None => self
+                    .free_port(used, &mine)
+                    .ok_or_else(|| Status::internal("failed to allocate a nodePort: range is full"))?,
             };
             port["nodePort"] = json!(number);
             mine.push((port["port"].clone(), protocol, number));
@@ -197,11 +206,14 @@ impl ServiceAllocator {
         match port_number(&spec["healthCheckNodePort"]) {
             None => {
                 let number = self.free_port(used, &mine);
-                let number = number.ok_or_else(|| Status::internal("failed to allocate a HealthCheck NodePort: range is full"))?;
+                let number = number
+                    .ok_or_else(|| Status::internal("failed to allocate a HealthCheck NodePort: range is full"))?;
                 spec["healthCheckNodePort"] = json!(number);
             }
             Some(number) if !before.ports.contains(&number) => {
-                let refused = |why| Status::internal(format!("failed to allocate requested HealthCheck NodePort {number}: {why}"));
+                let refused = |why| {
+                    Status::internal(format!("failed to allocate requested HealthCheck NodePort {number}: {why}"))
+                };
                 self.check_port(number, used).map_err(refused)?;
             }
             Some(_) => {}
@@ -219,7 +231,8 @@ impl ServiceAllocator {
 
     fn free_port(&self, used: &Used, mine: &[(Value, String, u16)]) -> Option<u16> {
         let taken = |number: u32| {
-            u16::try_from(number).is_ok_and(|number| used.has_port(number) || mine.iter().any(|(.., have)| *have == number))
+            u16::try_from(number)
+                .is_ok_and(|number| used.has_port(number) || mine.iter().any(|(.., have)| *have == number))
         };
         self.ports.free(taken, self.chance()).and_then(|number| u16::try_from(number).ok())
     }
@@ -344,7 +357,8 @@ impl std::fmt::Display for Network {
 fn parse_ports(range: &str) -> anyhow::Result<RangeInclusive<u16>> {
     let wrong = || format!("{range:?} is no range of ports like 30000-32767");
     let (first, last) = range.split_once('-').with_context(wrong)?;
-    let (first, last): (u16, u16) = (first.trim().parse().with_context(wrong)?, last.trim().parse().with_context(wrong)?);
+    let (first, last): (u16, u16) =
+        (first.trim().parse().with_context(wrong)?, last.trim().parse().with_context(wrong)?);
     anyhow::ensure!(0 < first && first <= last, wrong());
     Ok(first..=last)
 }

@@ -67,7 +67,10 @@ async fn an_address_is_given_and_one_asked_for_is_kept() {
         r#"Service "b" is invalid: spec.clusterIPs: Invalid value: ["10.96.0.10"]: failed to allocate IP 10.96.0.10: provided IP is already allocated"#
     );
     let outside = create(&allocator, service("c", json!({"clusterIP": "10.97.0.1"}))).await.unwrap_err();
-    assert!(outside.ends_with("the provided IP (10.97.0.1) is not in the valid range. The range of valid IPs is 10.96.0.0/16"));
+    assert!(
+        outside
+            .ends_with("the provided IP (10.97.0.1) is not in the valid range. The range of valid IPs is 10.96.0.0/16")
+    );
     let held = allocator.core.cached("networking.k8s.io", "ipaddresses", "", "10.96.0.10").unwrap().value();
     assert_eq!(held["spec"]["parentRef"]["name"], "dns");
     let headless = create(&allocator, service("d", json!({"clusterIP": "None"}))).await.unwrap();
@@ -79,18 +82,25 @@ async fn node_ports() {
     let allocator = allocator("10.96.0.0/16", "30000-32767").await;
     let ports = json!([{"port": 80}, {"port": 80, "protocol": "UDP"}, {"port": 81}]);
     let web = create(&allocator, service("web", json!({"type": "NodePort", "ports": ports}))).await.unwrap();
-    let numbers: Vec<_> = web["spec"]["ports"].as_array().unwrap().iter().map(|port| port["nodePort"].as_u64().unwrap()).collect();
+    let numbers: Vec<_> =
+        web["spec"]["ports"].as_array().unwrap().iter().map(|port| port["nodePort"].as_u64().unwrap()).collect();
     assert_eq!(numbers[0], numbers[1]);
     assert_ne!(numbers[0], numbers[2]);
     let taken = json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": numbers[2]}]});
     let refused = create(&allocator, service("other", taken)).await.unwrap_err();
     assert_eq!(
         refused,
-        format!(r#"Service "other" is invalid: spec.ports[0].nodePort: Invalid value: {}: provided port is already allocated"#, numbers[2])
+        format!(
+            r#"Service "other" is invalid: spec.ports[0].nodePort: Invalid value: {}: provided port is already allocated"#,
+            numbers[2]
+        )
     );
     let low = json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 80}]});
     let refused = create(&allocator, service("other", low)).await.unwrap_err();
-    assert!(refused.ends_with("provided port is not in the valid range. The range of valid ports is 30000-32767"), "{refused}");
+    assert!(
+        refused.ends_with("provided port is not in the valid range. The range of valid ports is 30000-32767"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -99,7 +109,10 @@ async fn what_a_service_gives_up_is_free_again() {
     let spec = json!({"type": "NodePort", "ports": [{"port": 80}]});
     let first = create(&allocator, service("a", spec.clone())).await.unwrap();
     create(&allocator, service("b", json!({}))).await.unwrap();
-    assert_eq!(create(&allocator, service("c", json!({}))).await.unwrap_err(), "Internal error occurred: failed to allocate a serviceIP: range is full");
+    assert_eq!(
+        create(&allocator, service("c", json!({}))).await.unwrap_err(),
+        "Internal error occurred: failed to allocate a serviceIP: range is full"
+    );
     let mut plain = first.clone();
     plain["spec"]["type"] = json!("ClusterIP");
     let plain = write(&allocator, plain, Some(&first)).await.unwrap();

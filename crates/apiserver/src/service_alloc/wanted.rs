@@ -72,7 +72,10 @@ pub fn carry_over(new: &mut Value, old: &Value) {
     if needs_ports(spec) && needs_ports(old) {
         carry_over_ports(spec, old);
     }
-    if needs_health_check_port(spec) && needs_health_check_port(old) && port_number(&spec["healthCheckNodePort"]).is_none() {
+    if needs_health_check_port(spec)
+        && needs_health_check_port(old)
+        && port_number(&spec["healthCheckNodePort"]).is_none()
+    {
         copy(spec, old, "healthCheckNodePort");
     }
 }
@@ -101,7 +104,8 @@ fn carry_over_ports(spec: &mut Value, old: &Value) {
             continue;
         }
         let before = old["ports"].as_array().into_iter().flatten().find(|before| same(before, port));
-        if let (Some(number), Some(port)) = (before.and_then(|before| port_number(&before["nodePort"])), port.as_object_mut())
+        if let (Some(number), Some(port)) =
+            (before.and_then(|before| port_number(&before["nodePort"])), port.as_object_mut())
             && !used.contains(&number)
         {
             port.insert("nodePort".to_owned(), json!(number));
@@ -123,7 +127,11 @@ pub fn drop_unneeded(new: &mut Value, old: &Value) {
     if ports_gone {
         for port in spec["ports"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
             let number = port.get("nodePort").and_then(port_number);
-            let kept = old["spec"]["ports"].as_array().into_iter().flatten().any(|old| port_number(&old["nodePort"]) == number);
+            let kept = old["spec"]["ports"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .any(|old| port_number(&old["nodePort"]) == number);
             if number.is_some() && kept {
                 port.shift_remove("nodePort");
             }
@@ -154,7 +162,10 @@ mod tests {
         let check = |spec: Value, addresses: &[&str], ports: &[u16]| {
             let held = Held::of(&service(spec));
             let found: Vec<_> = held.addresses.iter().map(ToString::to_string).collect();
-            assert_eq!((found.iter().map(String::as_str).collect::<Vec<_>>(), held.ports.into_iter().collect::<Vec<_>>()), (addresses.to_vec(), ports.to_vec()));
+            assert_eq!(
+                (found.iter().map(String::as_str).collect::<Vec<_>>(), held.ports.into_iter().collect::<Vec<_>>()),
+                (addresses.to_vec(), ports.to_vec())
+            );
         };
         check(json!({"clusterIP": "10.0.0.5", "clusterIPs": ["10.0.0.5"]}), &["10.0.0.5"], &[]);
         check(json!({"clusterIP": "None"}), &[], &[]);
@@ -172,7 +183,9 @@ mod tests {
             "type": "NodePort", "clusterIP": "10.0.0.5", "clusterIPs": ["10.0.0.5"],
             "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30001}, {"port": 81, "protocol": "TCP", "nodePort": 30002}],
         }));
-        let mut new = service(json!({"type": "NodePort", "ports": [{"port": 80}, {"port": 82, "nodePort": 30002}, {"port": 81}]}));
+        let mut new = service(
+            json!({"type": "NodePort", "ports": [{"port": 80}, {"port": 82, "nodePort": 30002}, {"port": 81}]}),
+        );
         carry_over(&mut new, &old);
         assert_eq!(new["spec"]["clusterIP"], "10.0.0.5");
         assert_eq!(new["spec"]["clusterIPs"], json!(["10.0.0.5"]));
@@ -185,7 +198,8 @@ mod tests {
 
     #[test]
     fn a_type_without_them_loses_ports_and_address() {
-        let old = service(json!({"type": "NodePort", "clusterIP": "10.0.0.5", "ports": [{"port": 80, "nodePort": 30001}]}));
+        let old =
+            service(json!({"type": "NodePort", "clusterIP": "10.0.0.5", "ports": [{"port": 80, "nodePort": 30001}]}));
         let mut new = old.clone();
         new["spec"]["type"] = json!("ClusterIP");
         drop_unneeded(&mut new, &old);
