@@ -57,7 +57,7 @@ pub async fn add(conf: &PluginConf, call: &Call, address: Ipv4Addr) -> Outcome<W
     let (host, pod) = (link::connect()?, namespace::connect_in(&sandbox)?);
 
     // The pod's end is born in the pod's namespace, with its final name: nothing is moved or renamed.
-    let peer = LinkUnspec::new_with_name(&call.device).mtu(conf.mtu).address(pod_mac.to_vec()).up();
+    let peer = LinkUnspec::new_with_name(&call.device).mtu(conf.mtu).address(pod_mac.to_vec());
     let peer = InfoData::Veth(InfoVeth::Peer(peer.setns_by_fd(sandbox.as_raw_fd()).build()));
     let pair = LinkVeth::new(&name, &call.device).mtu(conf.mtu).address(HOST_MAC.to_vec()).up().set_info_data(peer);
     host.link().add(pair.build()).execute().await.with_context(|| format!("making the pair {name}"))?;
