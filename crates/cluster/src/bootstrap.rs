@@ -28,7 +28,10 @@ pub fn write(layout: &Layout, spec: &Spec) -> anyhow::Result<usize> {
     }
     update(&layout.scheduler_config(), &config::scheduler(layout), 0o644)?;
     write_admin_kubeconfig(layout, &local)?;
-    link(&spec.bin_dir.join("kogge-cni"), &layout.cni_bin().join("kogge-cni"))?;
+    // containerd sets every pod's loopback device up through a plugin of that name.
+    for plugin in ["kogge-cni", "loopback"] {
+        link(&spec.bin_dir.join("kogge-cni"), &layout.cni_bin().join(plugin))?;
+    }
     update(&layout.prometheus_nodes(), &config::prometheus_nodes(spec), 0o644)?;
     for node in &spec.nodes {
         write_node(layout, spec, node).with_context(|| format!("files of {node}"))?;

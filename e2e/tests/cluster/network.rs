@@ -48,8 +48,8 @@ fn all_replicas(c: &Cluster) -> anyhow::Result<()> {
     for line in [
         format!("curl -sf --max-time 2 http://{ip}/"),
         format!("curl -sf --max-time 2 http://{node}:{port}/"),
-        "$KCTL exec netshell -- wget -qO- -T 5 http://hello.default.svc.cluster.local".to_owned(),
-        "$KCTL exec netshell -- wget -qO- -T 5 http://hello".to_owned(),
+        "$KCTL exec netshell -- timeout 5 wget -qO- http://hello.default.svc.cluster.local".to_owned(),
+        "$KCTL exec netshell -- timeout 5 wget -qO- http://hello".to_owned(),
     ] {
         let who = answers(c, &line, 25)?;
         ensure!(who.len() == 3, "{line}: {who:?}");
@@ -155,7 +155,7 @@ fn across_nodes(c: &Cluster) -> anyhow::Result<()> {
     for from in nodes.split(' ') {
         for at in nodes.split(' ') {
             let ip = c.shell.ok(&format!("$KCTL get pod at-{at} -o 'jsonpath={{.status.podIP}}'"))?;
-            let said = c.shell.ok(&format!("$KCTL exec from-{from} -- wget -qO- -T 5 http://{ip}:8080/"))?;
+            let said = c.shell.ok(&format!("$KCTL exec from-{from} -- timeout 5 wget -qO- http://{ip}:8080/"))?;
             ensure!(said.contains(&format!("at-{at}")), "from {from} to {at}: {said}");
         }
     }
