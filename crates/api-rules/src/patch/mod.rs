@@ -8,13 +8,9 @@ pub mod strategic;
 
 use api_types::status::{Reason, Status};
 
-/// 422: the patch is well formed, but cannot be carried out on this object.
-fn rejected(why: impl std::fmt::Display) -> Status {
-    Status::failure(422, Reason::Invalid, "the server rejected our request due to an error in our request").with_cause(
-        "UnexpectedServerResponse",
-        &why.to_string(),
-        "",
-    )
+/// 422: the patch is well formed, but cannot be carried out on this object. Upstream does not tell the client why.
+fn rejected(_why: impl std::error::Error) -> Status {
+    Status::failure(422, Reason::Invalid, "the server rejected our request due to an error in our request")
 }
 
 fn unreadable(why: impl std::fmt::Display) -> Status {
