@@ -4,6 +4,7 @@
 //! `KOGGE_KEEP=1` leaves the cluster up afterwards.
 
 mod faults;
+mod kube_rs;
 mod kubectl;
 mod network;
 mod nodes;

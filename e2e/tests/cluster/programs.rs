@@ -8,7 +8,7 @@ use e2e::{clients, scenario::Scenario};
 use crate::Cluster;
 
 pub fn scenarios() -> Vec<Scenario<Cluster>> {
-    vec![Scenario::new("programs::python", python)]
+    vec![Scenario::new("programs::python", python), Scenario::new("programs::kube_rs", crate::kube_rs::run)]
 }
 
 fn python(c: &Cluster) -> anyhow::Result<()> {
