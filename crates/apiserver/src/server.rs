@@ -3,12 +3,12 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use api_types::Status;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use component::serve::{Handler, Peer};
 use futures::FutureExt;
 use http::{Request, Uri, request::Parts};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
 use parking_lot::Mutex;
 use tokio::{
     sync::Semaphore,
@@ -29,6 +29,7 @@ use crate::{
 
 /// Bodies larger than that are refused, as upstream.
 const MAX_BODY: usize = 3 << 20;
+const MAX_DRAINED: usize = 32 << 20;
 
 pub struct Server {
     app: Arc<App>,
@@ -102,17 +103,25 @@ fn is_stream(info: RequestInfo) -> bool {
     info.is_resource && matches!(info.subresource, "log" | "exec" | "attach" | "portforward" | "proxy")
 }
 
-async fn read(body: Incoming) -> Result<Bytes, Status> {
-    if http_body::Body::is_end_stream(&body) {
-        return Ok(Bytes::new());
-    }
-    match Limited::new(body, MAX_BODY).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(Status::request_entity_too_large(format_args!("limit is {MAX_BODY}")))
+/// The whole body. One that is too large is read on for a while, so that its sender gets to see the answer.
+async fn read(mut body: Incoming) -> Result<Bytes, Status> {
+    let mut whole = BytesMut::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Status::bad_request(format!("the body could not be read: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        length += data.len();
+        match length {
+            ..=MAX_BODY if whole.is_empty() && body.is_end_stream() => return Ok(data),
+            ..=MAX_BODY => whole.extend_from_slice(&data),
+            ..=MAX_DRAINED => whole.clear(),
+            _ => break,
         }
-        Err(error) => Err(Status::bad_request(format!("the body could not be read: {error}"))),
     }
+    if length > MAX_BODY {
+        return Err(Status::request_entity_too_large(format_args!("limit is {MAX_BODY}")));
+    }
+    Ok(whole.freeze())
 }
 
 impl Handler for Server {

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     backend::{Backend, BackendError, Change, Range, Revision},
@@ -16,7 +16,7 @@ use crate::{
 /// Objects per request of the first load.
 const PAGE: i64 = 2000;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 #[derive(Debug, thiserror::Error)]
 enum FeedError {
@@ -43,7 +43,8 @@ pub(crate) async fn run(backend: Arc<dyn Backend>, cache: Arc<Cache>) {
                 error!(key = why.key, error = why.why, "an object cannot be read; the cache waits for its repair");
                 loaded = false;
             }
-            Err(FeedError::Backend(why)) => warn!(error = %why, "the storage's watch broke"),
+            Err(FeedError::Backend(why)) if pause == FIRST_PAUSE => warn!(error = %why, "the storage's watch broke"),
+            Err(FeedError::Backend(why)) => debug!(error = %why, "the storage's watch is still broken"),
         }
         if cache.revision() > before {
             pause = FIRST_PAUSE;

@@ -195,5 +195,11 @@ fn check_verb(call: &Call<'_>) -> Result<(), Status> {
             found.ok_or_else(Status::path_not_found)?.verbs
         }
     };
-    if verbs.contains(&call.info.verb) { Ok(()) } else { Err(call.not_supported()) }
+    // A verb that needs a name was sent to a collection, or one that needs a collection to an object.
+    let is_collection = matches!(call.info.verb, "list" | "watch" | "create" | "deletecollection");
+    let misplaced = match call.info.verb {
+        "create" => call.subresource().is_none() && !call.info.name.is_empty(),
+        _ => !is_collection && call.info.name.is_empty(),
+    };
+    if verbs.contains(&call.info.verb) && !misplaced { Ok(()) } else { Err(call.not_supported()) }
 }
