@@ -35,7 +35,7 @@ pub fn path_segment(name: &str, _prefix: bool) -> Vec<String> {
 /// A prefix may end with a dash, since something follows.
 fn whole(name: &str, prefix: bool) -> String {
     match name.strip_suffix('-') {
-        Some(cut) if prefix && cut.len() > 1 => format!("{cut}a"),
+        Some(cut) if prefix && !cut.is_empty() => format!("{cut}a"),
         _ => name.to_owned(),
     }
 }

@@ -27,6 +27,7 @@ impl Resource for ServiceAccount {
     };
     const SCOPE: Scope = Scope::Namespaced;
     const STORAGE: Option<Storage> = Some(Storage { prefix: "serviceaccounts", cached: true });
+    const RETURNS_DELETED: bool = true;
     const SUBRESOURCES: &'static [Subresource] = &[Subresource {
         name: "token",
         group: "authentication.k8s.io",

@@ -45,6 +45,7 @@ impl Resource for Pod {
     };
     const SCOPE: Scope = Scope::Namespaced;
     const STORAGE: Option<Storage> = Some(Storage { prefix: "pods", cached: true });
+    const RETURNS_DELETED: bool = true;
     const SUBRESOURCES: &'static [Subresource] = &[
         Subresource { name: "attach", group: "", version: "v1", kind: "PodAttachOptions", verbs: CREATE_GET },
         Subresource { name: "binding", group: "", version: "v1", kind: "Binding", verbs: ANSWERED },

@@ -38,6 +38,7 @@ impl Resource for Service {
     };
     const SCOPE: Scope = Scope::Namespaced;
     const STORAGE: Option<Storage> = Some(Storage { prefix: "services/specs", cached: true });
+    const RETURNS_DELETED: bool = true;
     const SUBRESOURCES: &'static [Subresource] =
         &[Subresource { name: "status", group: "", version: "v1", kind: "Service", verbs: GET_PATCH_UPDATE }];
     const FIELDS: &'static [&'static str] = &["spec.clusterIP", "spec.type"];
