@@ -52,10 +52,10 @@ impl OpenApi {
     pub fn serve(&self, path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
         let protobuf = accepts(headers, &[PROTOBUF, PROTOBUF_BEFORE]);
         let document = match path {
-            "/openapi/v2" if protobuf => {
-                self.v2_protobuf.get_or_init(|| Document::new(PROTOBUF, &openapi::v2_protobuf(&openapi::v2_document())))
-            }
-            "/openapi/v2" => self.v2.get_or_init(|| Document::json(&openapi::v2_document())),
+            "/openapi/v2" if protobuf => self
+                .v2_protobuf
+                .get_or_init(|| Document::new(PROTOBUF, || openapi::v2_protobuf(&openapi::v2_document()))),
+            "/openapi/v2" => self.v2.get_or_init(|| Document::json(openapi::v2_document)),
             "/openapi/v3" => &self.v3().index,
             _ => self.v3().groups.get(path.strip_prefix("/openapi/v3/")?)?,
         };
@@ -72,7 +72,7 @@ impl OpenApi {
                 .map(|(group, version)| {
                     let path =
                         if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
-                    (path, Document::json(&openapi::v3_group(group, version)))
+                    (path, Document::json(|| openapi::v3_group(group, version)))
                 })
                 .collect();
             let paths: serde_json::Map<String, Value> = groups
@@ -82,7 +82,7 @@ impl OpenApi {
                     (path.clone(), json!({"serverRelativeURL": url}))
                 })
                 .collect();
-            V3 { index: Document::json(&json!({"paths": paths})), groups }
+            V3 { index: Document::json(|| json!({"paths": paths})), groups }
         })
     }
 }
@@ -104,11 +104,20 @@ fn accepts(headers: &HeaderMap, wanted: &[&str]) -> bool {
 }
 
 impl Document {
-    fn json(value: &Value) -> Self {
-        Self::new(JSON, value.to_string().as_bytes())
+    fn json(make: impl FnOnce() -> Value + Send) -> Self {
+        Self::new(JSON, || make().to_string().into_bytes())
     }
 
-    fn new(media: &'static str, content: &[u8]) -> Self {
+    /// Making a document takes many times the memory of the result. A thread of its own gives all of that back to the
+    /// system when it ends; the heaps of threads that go on would keep it.
+    fn new(media: &'static str, make: impl FnOnce() -> Vec<u8> + Send) -> Self {
+        std::thread::scope(|scope| {
+            let document = scope.spawn(|| Self::compress(media, &make()));
+            document.join().expect("making a document does not panic")
+        })
+    }
+
+    fn compress(media: &'static str, content: &[u8]) -> Self {
         let hash: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02X}")).collect();
         let etag = HeaderValue::from_str(&format!("\"{hash}\"")).expect("hexadecimal digits in quotes");
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
