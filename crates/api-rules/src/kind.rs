@@ -191,6 +191,7 @@ pub trait Kind: Send + Sync {
 
     /// From this version to the one that is stored. Identity unless versions share a storage.
     fn to_storage(&self, object: Value) -> Value;
+    #[expect(clippy::wrong_self_convention, reason = "the pair of to_storage; it needs the kind, not an instance")]
     fn from_storage(&self, object: Value) -> Value;
     /// False if stored bytes must pass `from_storage` before they are served.
     fn is_storage_version(&self) -> bool;

@@ -6,7 +6,7 @@ use api_rules::{Context, FieldValidation, Kind, Requester, kinds};
 use serde_json::{Value, json};
 
 fn kind(name: &str) -> &'static dyn Kind {
-    kinds::all().iter().copied().find(|k| k.names().kind == name).unwrap()
+    kinds::all().iter().copied().find(|k| k.names().kind == name).expect("a kind of the list")
 }
 
 fn decoded(name: &str, mut value: Value) -> Value {
@@ -14,7 +14,7 @@ fn decoded(name: &str, mut value: Value) -> Value {
     if kind(name).scope() == api_rules::Scope::Namespaced {
         json_patch::merge(&mut value, &json!({"metadata": {"namespace": "default"}}));
     }
-    let mut object = kind(name).decode_value(value, FieldValidation::Strict).unwrap().object;
+    let mut object = kind(name).decode_value(value, FieldValidation::Strict).expect("a well-formed object").object;
     kind(name).set_defaults(&mut object);
     object
 }

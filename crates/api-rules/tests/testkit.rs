@@ -6,9 +6,9 @@ use serde::Serialize;
 #[track_caller]
 fn check(resource: (&str, &str), object: impl Serialize) {
     let (group, plural) = resource;
-    let kind = kinds::find(group, "v1", plural).unwrap();
-    let value = serde_json::to_value(object).unwrap();
-    let mut object = kind.decode_value(value, FieldValidation::Strict).unwrap().object;
+    let kind = kinds::find(group, "v1", plural).expect("a kind of the list");
+    let value = serde_json::to_value(object).expect("objects are JSON");
+    let mut object = kind.decode_value(value, FieldValidation::Strict).expect("a well-formed object").object;
     kind.set_defaults(&mut object);
     assert_eq!(kind.validate_create(&object), vec![]);
 }
