@@ -52,14 +52,19 @@ impl FitError {
             counts: BTreeMap::new(),
             resolvable: Vec::new(),
         };
+        // Many nodes are refused for the same reasons: count those first, then spell them out once.
+        let mut tally = vec![0; evaluation.refusals().len()];
         for id in looked_at {
-            let Some(refusal) = evaluation.refusal(*id) else { continue };
+            let Some(at) = evaluation.refusal_of(*id) else { continue };
+            tally[at] += 1;
+            if evaluation.refusals()[at].resolvable {
+                error.resolvable.push(*id);
+            }
+        }
+        for (refusal, count) in evaluation.refusals().iter().zip(tally).filter(|(_, count)| *count > 0) {
             error.refused_by.insert(refusal.plugin);
             for reason in &refusal.reasons {
-                *error.counts.entry(reason.clone()).or_insert(0) += 1;
-            }
-            if refusal.resolvable {
-                error.resolvable.push(*id);
+                *error.counts.entry(reason.clone()).or_insert(0) += count;
             }
         }
         if error.nodes == 0 {

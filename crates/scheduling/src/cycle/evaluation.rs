@@ -121,9 +121,13 @@ impl Evaluation {
         i64::from(self.scores[id.index() * self.scorers.len() + place])
     }
 
-    /// Of a node that was asked about.
-    pub fn refusal(&self, id: NodeId) -> Option<&Refusal> {
+    pub fn refusals(&self) -> &[Refusal] {
+        &self.refusals
+    }
+
+    /// The place in `refusals` of why a node that was asked about does not fit.
+    pub fn refusal_of(&self, id: NodeId) -> Option<usize> {
         let place = self.rows.get(id.index())?.refusal;
-        place.checked_sub(1).and_then(|at| self.refusals.get(at as usize))
+        place.checked_sub(1).map(|at| at as usize)
     }
 }
