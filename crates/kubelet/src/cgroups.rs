@@ -24,8 +24,8 @@ pub struct Cgroups {
 }
 
 enum Hierarchy {
-    /// Mount points of the controllers we use, and of every other that pods must be found in.
-    V1 { cpu: Option<PathBuf>, memory: Option<PathBuf>, pids: Option<PathBuf>, others: Vec<PathBuf> },
+    /// Mount points of the controllers we use, and of every hierarchy the runtime may use.
+    V1 { cpu: Option<PathBuf>, memory: Option<PathBuf>, pids: Option<PathBuf>, all: Vec<PathBuf> },
     V2 { root: PathBuf },
 }
 
@@ -40,12 +40,12 @@ impl Cgroups {
             Hierarchy::V2 { root: root.to_path_buf() }
         } else {
             let controller = |name: &str| Some(root.join(name)).filter(|p| p.is_dir());
-            let others = ["cpuset", "blkio", "devices", "freezer", "hugetlb", "net_cls", "perf_event"];
+            let all = fs::read_dir(root).context("cannot list the cgroup hierarchies")?;
             Hierarchy::V1 {
                 cpu: controller("cpu"),
                 memory: controller("memory"),
                 pids: controller("pids"),
-                others: others.into_iter().filter_map(controller).collect(),
+                all: all.flatten().map(|e| e.path()).filter(|p| p.is_dir() && !p.is_symlink()).collect(),
             }
         };
         let cgroups = Self { tree: Tree { driver, root: config.cgroup_root.clone() }, hierarchy, pids_limit: config.pod_pids_limit };
@@ -86,9 +86,7 @@ impl Cgroups {
         let path = path.trim_start_matches('/');
         match &self.hierarchy {
             Hierarchy::V2 { root } => vec![root.join(path)],
-            Hierarchy::V1 { cpu, memory, pids, others } => {
-                [cpu, memory, pids].into_iter().flatten().chain(others).map(|c| c.join(path)).collect()
-            }
+            Hierarchy::V1 { all, .. } => all.iter().map(|h| h.join(path)).collect(),
         }
     }
 

@@ -4,7 +4,7 @@
 use crate::{context::Context, note};
 use cri::v1;
 use futures::{FutureExt, future::{BoxFuture, Shared}};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use pod_lifecycle::{
     backoff::{Backoffs, go_duration},
@@ -17,6 +17,9 @@ use std::{
     sync::Arc,
 };
 use tokio::sync::Semaphore;
+
+/// How long a failed pull shows as such before it shows as backing off.
+const SHOW_FAILURE: SignedDuration = SignedDuration::from_secs(2);
 
 /// Why a container has no image: a waiting reason and its message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,8 +121,9 @@ impl Images {
                 context.warn(regarding, "Failed", &format!("Failed to pull image {name:?}: {error}"));
                 let mut state = self.state.lock();
                 state.backoffs.tried(&key, now, now);
-                let until = state.backoffs.wait(&key, now, now).map(|(until, _)| until);
                 state.failures.insert(key, (now, message.clone()));
+                // Looked at again soon, to show that it is backing off.
+                let until = now.saturating_add(SHOW_FAILURE).ok();
                 Err(Missing { reason: "ErrImagePull", message, until })
             }
         }

@@ -21,6 +21,7 @@ mod paths;
 mod pods;
 mod probes;
 mod runtime;
+mod server;
 pub mod serving;
 mod spec;
 pub mod volumes;
@@ -55,6 +56,7 @@ pub struct Parts {
 pub async fn run(mut config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     component::tls::install_provider();
     component::metrics::init("kubelet");
+    anyhow::ensure!(!config.file.fail_swap_on || !node::machine::has_swap(), "swap is on, and failSwapOn says that it must not be");
     let socket = config.file.container_runtime_endpoint.trim_start_matches("unix://").to_owned();
     let runtime: Arc<dyn Runtime> = Arc::new(Containerd::new(Path::new(&socket)));
     let mut machine = Machine::read(&config)?;
@@ -69,6 +71,17 @@ pub async fn run(mut config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let outcome = run_with(parts, config, shutdown).await;
     rotating.abort();
     outcome
+}
+
+/// Static pods are not run; whoever put one there is told.
+fn refuse_static_pods(context: &Context) {
+    let Some(directory) = &context.config.file.static_pod_path else { return };
+    let manifests = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    for manifest in manifests.filter(|m| !m.file_name().to_string_lossy().starts_with('.')) {
+        let text = format!("{} is not run: static pods are not supported by this node", manifest.path().display());
+        tracing::warn!("{text}");
+        context.warn(note::node(&context.config.node_name), "StaticPodNotSupported", &text);
+    }
 }
 
 /// The runtime may be starting, too.
@@ -130,6 +143,7 @@ pub async fn run_with(parts: Parts, config: Config, shutdown: Shutdown) -> anyho
             node::registration::register(&context).await;
         }
         context.event(note::node(&context.config.node_name), "Starting", "Starting kubelet.");
+        refuse_static_pods(&context);
         tokio::join!(
             pods::run_source(pods.clone(), synced),
             runtime::feed::run(context.clone(), pods.clone()),
@@ -141,7 +155,7 @@ pub async fn run_with(parts: Parts, config: Config, shutdown: Shutdown) -> anyho
     };
     let port = async {
         if serve {
-            serving::run(&context, &client, checks.clone()).await
+            server::run(&context, &client, checks.clone()).await
         } else {
             shutdown.cancelled().await;
             Ok(())

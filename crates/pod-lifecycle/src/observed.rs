@@ -1,6 +1,7 @@
 //! What the container runtime shows of one pod, in the few fields that decisions need.
 
 use jiff::Timestamp;
+use std::cmp::Reverse;
 
 /// All sandboxes and containers of one pod; both lists newest first.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,8 +53,8 @@ pub enum ContainerPhase {
 impl PodSeen {
     /// Puts the newest sandbox and container first, as every reader expects.
     pub fn sorted(mut self) -> Self {
-        self.sandboxes.sort_by(|a, b| (b.created_at, b.attempt).cmp(&(a.created_at, a.attempt)));
-        self.containers.sort_by(|a, b| (b.attempt, b.created_at).cmp(&(a.attempt, a.created_at)));
+        self.sandboxes.sort_by_key(|s| Reverse((s.created_at, s.attempt)));
+        self.containers.sort_by_key(|c| Reverse((c.attempt, c.created_at)));
         self
     }
 

@@ -129,7 +129,7 @@ fn add(map: &mut BTreeMap<String, Quantity>, name: &str, amount: Quantity) {
 fn raise(map: &mut BTreeMap<String, Quantity>, other: &BTreeMap<String, Quantity>) {
     for (name, amount) in other {
         if map.get(name).is_none_or(|have| have < amount) {
-            map.insert(name.clone(), amount.clone());
+            map.insert(name.clone(), *amount);
         }
     }
 }

@@ -10,9 +10,11 @@ pub fn grace(pod: &Pod) -> i64 {
     pod.metadata.deletion_grace_period_seconds.unwrap_or(spec)
 }
 
-/// Time left until the deadline; never less than upstream's minimum of one second for the stop signal itself.
+/// Time left until the deadline, in whole seconds as runtimes count it; at least the one second that a
+/// stop signal needs to be of any use.
 pub fn left(deadline: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(deadline.duration_since(now)).unwrap_or_default().max(Duration::from_secs(1))
+    let left = Duration::try_from(deadline.duration_since(now)).unwrap_or_default();
+    Duration::from_secs((left.as_secs_f64().round() as u64).max(1))
 }
 
 /// Groups of container ids to stop, each group at once and only after the one before has ended:

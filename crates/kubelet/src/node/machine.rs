@@ -69,6 +69,11 @@ fn memory() -> anyhow::Result<i64> {
     Ok(limit.map_or(total, |l| l.min(total)))
 }
 
+/// Whether the machine swaps; the first line of the table is its head.
+pub fn has_swap() -> bool {
+    fs::read_to_string("/proc/swaps").is_ok_and(|table| table.lines().count() > 1)
+}
+
 /// A value of `/proc/meminfo` in bytes.
 pub fn meminfo(text: &str, key: &str) -> Option<i64> {
     let line = text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':'))?;

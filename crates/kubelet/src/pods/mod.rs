@@ -133,6 +133,21 @@ impl Pods {
                 clear(&self.context, &uid);
             }
         }
+        self.remove_leftover_logs();
+    }
+
+    /// Log directories end with their pod's uid.
+    fn remove_leftover_logs(&self) {
+        for entry in std::fs::read_dir(&self.context.paths.logs).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let mut parts = name.rsplitn(2, '_');
+            let (Some(uid), Some(_)) = (parts.next(), parts.next()) else { continue };
+            if !self.workers.lock().contains_key(uid)
+                && let Err(error) = std::fs::remove_dir_all(entry.path())
+            {
+                tracing::warn!(uid, %error, "cannot remove the logs of a pod that is gone");
+            }
+        }
     }
 }
 

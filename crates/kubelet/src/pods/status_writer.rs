@@ -39,7 +39,7 @@ struct State {
 }
 
 enum Work {
-    Patch(Arc<Pod>, PodStatus, serde_json::Value),
+    Patch(Arc<Pod>, Box<PodStatus>, serde_json::Value),
     Delete(Arc<Pod>),
 }
 
@@ -88,7 +88,7 @@ impl Shared {
         let state = self.state.lock();
         let (pod, wanted) = state.wanted.as_ref().filter(|_| !state.gone)?;
         match status::patch(pod, state.base.as_ref(), wanted) {
-            Some(patch) => Some(Work::Patch(pod.clone(), wanted.clone(), patch)),
+            Some(patch) => Some(Work::Patch(pod.clone(), Box::new(wanted.clone()), patch)),
             None => state.delete.then(|| Work::Delete(pod.clone())),
         }
     }
@@ -107,7 +107,7 @@ async fn run(context: Arc<Context>, shared: Arc<Shared>) {
                 let answer: Result<Pod, _> = context.api.patch(&target, Some("status"), PatchStyle::Strategic, &patch).await;
                 answer.map(|answer| {
                     let mut state = shared.state.lock();
-                    state.base = Some(status);
+                    state.base = Some(*status);
                     state.revision = state.revision.max(revision(&answer));
                 })
             }

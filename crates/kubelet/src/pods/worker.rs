@@ -23,7 +23,7 @@ use pod_lifecycle::{
     worker::{Effect, Event, State, step},
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -60,6 +60,8 @@ pub struct Worker {
     work: Work,
     /// The runtime or the spec changed while a start was under way.
     again: bool,
+    /// Ended containers that are being removed.
+    collecting: BTreeSet<String>,
     wake_at: Option<Timestamp>,
     retry_at: Option<Timestamp>,
     renew_at: Option<Timestamp>,
@@ -98,6 +100,7 @@ impl Worker {
             objects_changed,
             work: Work::Nothing,
             again: false,
+            collecting: BTreeSet::new(),
             wake_at: None,
             retry_at: None,
             renew_at: None,
@@ -117,7 +120,11 @@ impl Worker {
             tokio::select! {
                 inbox = self.mailbox.take() => self.told(inbox).await,
                 Some(report) = self.reports.1.recv() => self.reported(report).await,
-                () = self.objects_changed.notified() => self.handle(Event::Tick).await,
+                () = self.objects_changed.notified() => {
+                    // What failed for want of an object need not wait for its next try.
+                    self.retry_at = None;
+                    self.handle(Event::Tick).await;
+                }
                 () = tokio::time::sleep(wake.unwrap_or(Duration::MAX)), if wake.is_some() => self.woken().await,
             }
         }
@@ -135,7 +142,7 @@ impl Worker {
                 _ => Event::SpecSeen,
             };
             if let (Some(verdict), State::Waiting) = (&self.verdict, &self.state) {
-                self.context.warn(note::pod(&self.pod), "Rejected", &format!("{}: {}", verdict.reason, verdict.message));
+                self.context.warn(note::pod(&self.pod), verdict.event_reason(), verdict.message.trim_start_matches("Pod was rejected: "));
             }
             let before = self.state.clone();
             self.handle(event).await;
@@ -464,8 +471,11 @@ impl Worker {
     }
 
     /// Ended containers beyond the one that is kept of each name, and empty old sandboxes.
-    fn collect_garbage(&self) {
-        let containers: Vec<_> = gc::dead_containers(&self.seen).into_iter().cloned().collect();
+    fn collect_garbage(&mut self) {
+        let seen = self.seen.clone();
+        self.collecting.retain(|id| seen.containers.iter().any(|c| c.id == *id));
+        let mut containers: Vec<_> = gc::dead_containers(&self.seen).into_iter().cloned().collect();
+        containers.retain(|c| self.collecting.insert(c.id.clone()));
         let sandboxes: Vec<String> = gc::dead_sandboxes(&self.seen).into_iter().map(str::to_owned).collect();
         if containers.is_empty() && sandboxes.is_empty() {
             return;

@@ -65,7 +65,10 @@ fn fill(directory: &Path, files: &Files, group: Option<i64>) -> anyhow::Result<(
     let make = |path: &Path| -> anyhow::Result<()> {
         fs::create_dir_all(path)?;
         fs::set_permissions(path, fs::Permissions::from_mode(if gid.is_some() { 0o2755 } else { 0o755 }))?;
-        Ok(if gid.is_some() { nix::unistd::chown(path, None, gid)? })
+        if gid.is_some() {
+            nix::unistd::chown(path, None, gid)?;
+        }
+        Ok(())
     };
     make(directory)?;
     for (path, file) in files {

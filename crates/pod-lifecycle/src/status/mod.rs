@@ -57,6 +57,23 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// The reason as events carry it: one of a fixed set.
+    pub fn event_reason(&self) -> &'static str {
+        const KNOWN: [&str; 10] = [
+            "OutOfcpu",
+            "OutOfmemory",
+            "OutOfpods",
+            "OutOfephemeral-storage",
+            "NodeAffinity",
+            "NodePorts",
+            "TaintToleration",
+            "SysctlForbidden",
+            "PodOSNotSupported",
+            "DeadlineExceeded",
+        ];
+        KNOWN.into_iter().find(|known| *known == self.reason).unwrap_or("UnexpectedAdmissionError")
+    }
+
     pub fn rejected(reason: &str, message: &str) -> Self {
         Self { reason: reason.to_owned(), message: format!("Pod was rejected: {message}"), disruption: None }
     }
@@ -84,6 +101,12 @@ pub fn generate(inputs: &Inputs) -> PodStatus {
     status.container_statuses = containers::statuses(inputs, names::containers(pod), old.container_statuses.as_deref(), false);
     status.ephemeral_container_statuses =
         containers::statuses(inputs, &names::ephemeral_containers(pod), old.ephemeral_container_statuses.as_deref(), true);
+    if inputs.verdict.is_some() && inputs.seen.containers.is_empty() && old.container_statuses.is_none() {
+        // Refused before anything was tried: there is nothing to say of its containers.
+        status.init_container_statuses = None;
+        status.container_statuses = None;
+        status.ephemeral_container_statuses = None;
+    }
     status.phase = Some(phase::of(inputs, &status, old.phase.as_deref()).to_owned());
     if let Some(verdict) = inputs.verdict {
         status.phase = Some("Failed".into());

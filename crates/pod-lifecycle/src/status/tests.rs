@@ -48,11 +48,31 @@ fn phases_and_conditions() {
         (&never, seen(vec![exited("a", 0, 3)]), true, false, "Failed S+ I+ R-:PodFailed C-:PodFailed"),
         (&init, seen(vec![running("i", 0)]), true, false, "Pending S+ I-:ContainersNotInitialized R-:ContainersNotReady C-:ContainersNotReady"),
         (&init, seen(vec![exited("i", 0, 1)]), true, false, "Failed S+ I-:ContainersNotInitialized R-:PodFailed C-:PodFailed"),
-        (&always, none, true, true, "Failed S- I+ R-:PodFailed C-:PodFailed"),
+        (&always, none.clone(), true, true, "Failed S- I+ R-:PodFailed C-:PodFailed"),
     ];
     for (pod, seen, ready, over, want) in rows {
         assert_eq!(summary(&make(pod, &seen, ready, over, &[])), want);
     }
+}
+
+#[test]
+fn a_refused_pod_says_nothing_of_its_containers() {
+    let pod = pod("Always", &[], &["a"]);
+    let verdict = Verdict::rejected("OutOfcpu", "too big");
+    let (waiting, health, seen) = (BTreeMap::new(), All(true), PodSeen::default());
+    let status = generate(&Inputs {
+        pod: &pod,
+        seen: &seen,
+        waiting: &waiting,
+        health: &health,
+        host_ips: &[],
+        runtime: "containerd",
+        over: true,
+        verdict: Some(&verdict),
+        now: at(7),
+    });
+    assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("OutOfcpu")));
+    assert_eq!((status.container_statuses, verdict.event_reason()), (None, "OutOfcpu"));
 }
 
 #[test]
