@@ -93,9 +93,7 @@ pub const TOO_OLD: &str = "too old resource version";
 /// What the store could not do, in the words of the API.
 pub fn store_error(error: StoreError) -> Status {
     match error {
-        StoreError::Expired => {
-            Status::expired("The resourceVersion for the provided list is too old.")
-        }
+        StoreError::Expired => Status::expired("The resourceVersion for the provided list is too old."),
         StoreError::Future { wanted, current } => {
             Status::too_large_resource_version(wanted.max(0) as u64, current.max(0) as u64)
         }
@@ -115,7 +113,11 @@ pub fn backend_error(error: BackendError) -> Status {
         }
         BackendError::Unknown(why) => {
             tracing::warn!(error = why, "the outcome of a write is unknown");
-            Status::failure(504, Reason::Timeout, "Timeout: the storage did not confirm the write; it may have happened")
+            Status::failure(
+                504,
+                Reason::Timeout,
+                "Timeout: the storage did not confirm the write; it may have happened",
+            )
         }
     }
 }

@@ -68,7 +68,4 @@ pub struct Config {
     /// Seconds a watch lives at least, if its client names no time
     #[arg(long, default_value_t = 1800)]
     pub min_request_timeout: u64,
-    /// Hours after which events are forgotten
-    #[arg(long, default_value_t = 1)]
-    pub event_ttl_hours: u64,
 }

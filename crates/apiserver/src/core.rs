@@ -2,13 +2,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use api_rules::{Kind, Scope, kinds};
+use api_rules::{Kind, Scope, encode, kinds};
 use api_types::GroupResource;
 use component::Clock;
 use serde_json::{Value, json};
 use store::{Backend, Field, Object, Options, Resource, ResourceId, Selects, Snapshot, Store};
 
-use crate::{config::Config, random::Random};
+use crate::{config::Config, protobuf, random::Random};
 
 /// Shared by all requests and background tasks.
 pub struct Core {
@@ -40,7 +40,7 @@ impl Core {
     /// Starts the store on `backend`. Must be called within a tokio runtime.
     pub fn start(config: Config, clock: Arc<dyn Clock>, random: Arc<Random>, backend: Arc<dyn Backend>) -> Self {
         let stored = stored_resources();
-        let options = Options { prefix: config.etcd_prefix.clone(), ..Options::default() };
+        let options = Options { prefix: config.etcd_prefix.clone(), rewrite: protobuf_to_json, ..Options::default() };
         let store = Store::start(backend, stored.iter().map(resource).collect(), options);
         let id_of = |kind: &dyn Kind| {
             let prefix = kind.storage()?.prefix;
@@ -50,12 +50,7 @@ impl Core {
         for kind in kinds::all().iter().copied().filter(|kind| !kind.names().plural.is_empty()) {
             let names = kind.names();
             let id = id_of(kind);
-            let entry = Served {
-                kind,
-                id,
-                group_resource: names.group_resource(),
-                api_version: names.api_version(),
-            };
+            let entry = Served { kind, id, group_resource: names.group_resource(), api_version: names.api_version() };
             served.entry(names.plural).or_default().push(Arc::new(entry));
             if let Some(id) = id {
                 resources.insert((names.group, names.plural), id);
@@ -98,6 +93,11 @@ impl Core {
 /// RFC 3339 in whole seconds, as `metav1.Time`.
 pub fn format_time(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Upstream stores protobuf; such an object is read once, and is JSON from its next write on.
+fn protobuf_to_json(stored: &[u8]) -> Result<Vec<u8>, String> {
+    protobuf::to_json(stored).map(|object| encode(&object)).map_err(|error| error.to_string())
 }
 
 /// One kind for each storage prefix: the one whose version is stored.

@@ -18,8 +18,8 @@ static REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
 static DURATION: LazyLock<HistogramVec> = LazyLock::new(|| {
     let help = "Response latency distribution in seconds for each verb, dry run value, group, version, resource, subresource, scope and component.";
     let buckets = vec![
-        0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
-        45.0, 60.0,
+        0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0,
+        30.0, 45.0, 60.0,
     ];
     let opts = histogram_opts!("apiserver_request_duration_seconds", help, buckets);
     let labels = ["verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component"];
@@ -29,7 +29,8 @@ static DURATION: LazyLock<HistogramVec> = LazyLock::new(|| {
 });
 
 static INFLIGHT: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-    let help = "Maximal number of currently used inflight request limit of this apiserver per request kind in last second.";
+    let help =
+        "Maximal number of currently used inflight request limit of this apiserver per request kind in last second.";
     let opts = opts!("apiserver_current_inflight_requests", help);
     let gauge = IntGaugeVec::new(opts, &["request_kind"]).expect("valid name and labels");
     let _ = prometheus::register(Box::new(gauge.clone()));
@@ -77,7 +78,8 @@ fn scope(info: RequestInfo) -> &'static str {
 /// Counts an answered request.
 pub fn record(info: RequestInfo, dry_run: bool, code: StatusCode, took: Duration) {
     let dry_run = if dry_run { "All" } else { "" };
-    let labels = [verb(info), dry_run, info.group, info.version, info.resource, info.subresource, scope(info), COMPONENT];
+    let labels =
+        [verb(info), dry_run, info.group, info.version, info.resource, info.subresource, scope(info), COMPONENT];
     let [a, b, c, d, e, f, g, h] = labels;
     REQUESTS.with_label_values(&[a, b, c, d, e, f, g, h, code.as_str()]).inc();
     if info.verb != "watch" {

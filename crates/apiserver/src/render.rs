@@ -53,9 +53,7 @@ pub fn metadata(json: &[u8]) -> Bytes {
 
 /// A table up to its rows. Later tables of a watch leave the columns out.
 pub fn table_lead(columns: Option<&[Column]>, list_metadata: &Value) -> Vec<u8> {
-    let definition = |c: &Column| {
-        json!({"name": c.name, "type": c.type_, "format": c.format, "description": c.description, "priority": c.priority})
-    };
+    let definition = |c: &Column| json!({"name": c.name, "type": c.type_, "format": c.format, "description": c.description, "priority": c.priority});
     let columns = columns.map_or(Value::Null, |columns| columns.iter().map(definition).collect());
     format!(
         r#"{{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{list_metadata},"columnDefinitions":{columns},"rows":["#

@@ -15,7 +15,8 @@ pub fn parse<'a>(method: &'a http::Method, path: &'a str, query: &'a str) -> Req
         _ => return other,
     };
     let (Some(version), Some(mut first)) = (version, parts.next()) else { return other };
-    let mut info = RequestInfo { path, is_resource: true, group, version, verb: verb_of(method), ..RequestInfo::default() };
+    let mut info =
+        RequestInfo { path, is_resource: true, group, version, verb: verb_of(method), ..RequestInfo::default() };
     // The deprecated form /api/v1/watch/…
     if first == "watch" {
         let Some(next) = parts.next() else { return other };
@@ -122,7 +123,12 @@ mod tests {
         check("GET", "/api/v1/namespaces/a/pods", "watch=0", ("list", "", "a", "pods", "", ""));
         check("GET", "/api/v1/namespaces/a/pods/p/log", "", ("get", "", "a", "pods", "p", "log"));
         check("POST", "/api/v1/namespaces/a/pods/p/binding", "", ("create", "", "a", "pods", "p", "binding"));
-        check("DELETE", "/apis/apps/v1/namespaces/a/deployments", "", ("deletecollection", "apps", "a", "deployments", "", ""));
+        check(
+            "DELETE",
+            "/apis/apps/v1/namespaces/a/deployments",
+            "",
+            ("deletecollection", "apps", "a", "deployments", "", ""),
+        );
         check("GET", "/api/v1/watch/pods", "", ("watch", "", "", "pods", "", ""));
         check("GET", "/api/v1/nodes/n/proxy/a/b", "", ("get", "", "", "nodes", "n", "proxy"));
         check("GET", "/api/v1/pods", "fieldSelector=metadata.name%3Dx&watch=1", ("watch", "", "", "pods", "x", ""));

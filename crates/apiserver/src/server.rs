@@ -4,8 +4,8 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use api_types::Status;
 use bytes::{Bytes, BytesMut};
-use component::serve::{Handler, Peer};
-use futures::FutureExt;
+use component::serve::{self, Handler, Peer};
+use futures::{FutureExt, StreamExt};
 use http::{Request, Uri, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -20,8 +20,7 @@ use crate::{
     app::App,
     authn::impersonation,
     metrics::{self, Counted, LongRunning},
-    negotiate,
-    paths,
+    negotiate, paths,
     query::Query,
     request::{Attributes, RequestInfo, User},
     request_info, rest,
@@ -43,7 +42,13 @@ impl Server {
     }
 
     /// Health, then who asks, whether they may, whether there is room, and then the answer.
-    async fn pass(&self, request: Request<Incoming>, peer: &Peer, info: RequestInfo<'_>, uri: &Uri) -> Result<Answer, Status> {
+    async fn pass(
+        &self,
+        request: Request<Incoming>,
+        peer: &Peer,
+        info: RequestInfo<'_>,
+        uri: &Uri,
+    ) -> Result<Answer, Status> {
         if let Some(answer) = self.app.checks.answer(info.path, uri.query()) {
             return Ok(answer);
         }
@@ -54,13 +59,16 @@ impl Server {
         let query = uri.query().unwrap_or("");
         self.app.authorizer.check(&Attributes { user: &user, info, query })?;
         if is_stream(info) {
-            let served = self.app.core.served(info.group, info.version, info.resource).ok_or_else(Status::path_not_found)?;
-            let _open = LongRunning::enter("connect", served, info);
-            return self.app.node_proxy.serve(Request::from_parts(parts, body), &user, info).await;
+            let served =
+                self.app.core.served(info.group, info.version, info.resource).ok_or_else(Status::path_not_found)?;
+            let open = LongRunning::enter("connect", served, info);
+            let answer = self.app.node_proxy.serve(Request::from_parts(parts, body), &user, info).await?;
+            return Ok(counted_to_its_end(answer, open));
         }
-        let _room = self.slots.try_acquire().map_err(|_| {
-            Status::too_many_requests("Too many requests, please try again later.", 1)
-        })?;
+        let _room = self
+            .slots
+            .try_acquire()
+            .map_err(|_| Status::too_many_requests("Too many requests, please try again later.", 1))?;
         let _counted = Counted::inflight(info);
         let limit = Duration::from_secs(self.app.core.config.request_timeout);
         match timeout(limit, self.dispatch(&parts, body, &user, info, query)).await {
@@ -80,7 +88,8 @@ impl Server {
         if !info.is_resource {
             return paths::serve(&self.app, parts, info).await;
         }
-        let served = self.app.core.served(info.group, info.version, info.resource).ok_or_else(Status::path_not_found)?;
+        let served =
+            self.app.core.served(info.group, info.version, info.resource).ok_or_else(Status::path_not_found)?;
         let warnings = Mutex::default();
         let call = rest::Call {
             app: &self.app,
@@ -103,6 +112,16 @@ fn is_stream(info: RequestInfo) -> bool {
     info.is_resource && matches!(info.subresource, "log" | "exec" | "attach" | "portforward" | "proxy")
 }
 
+/// Keeps a stream counted until its body has been sent.
+fn counted_to_its_end(answer: Answer, open: LongRunning) -> Answer {
+    answer.map(|body| match body {
+        serve::Body::Stream(stream) => serve::Body::stream(stream.inspect(move |_| {
+            let _ = &open;
+        })),
+        other => other,
+    })
+}
+
 /// The whole body. One that is too large is read on for a while, so that its sender gets to see the answer.
 async fn read(mut body: Incoming) -> Result<Bytes, Status> {
     let mut whole = BytesMut::new();
@@ -111,11 +130,14 @@ async fn read(mut body: Incoming) -> Result<Bytes, Status> {
         let frame = frame.map_err(|error| Status::bad_request(format!("the body could not be read: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
         length += data.len();
-        match length {
-            ..=MAX_BODY if whole.is_empty() && body.is_end_stream() => return Ok(data),
-            ..=MAX_BODY => whole.extend_from_slice(&data),
-            ..=MAX_DRAINED => whole.clear(),
-            _ => break,
+        if length > MAX_DRAINED {
+            break;
+        } else if length > MAX_BODY {
+            whole.clear();
+        } else if whole.is_empty() && body.is_end_stream() {
+            return Ok(data);
+        } else {
+            whole.extend_from_slice(&data);
         }
     }
     if length > MAX_BODY {
@@ -135,7 +157,9 @@ impl Handler for Server {
             Ok(Err(status)) => answer::status(&status),
             Err(_) => {
                 tracing::error!(%method, path = uri.path(), "a request ended in a panic");
-                answer::status(&Status::internal("this request caused apiserver to panic. Look in the logs for details"))
+                answer::status(&Status::internal(
+                    "this request caused apiserver to panic. Look in the logs for details",
+                ))
             }
         };
         let dry_run = uri.query().is_some_and(|query| query.contains("dryRun=All"));

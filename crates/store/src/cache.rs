@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use crate::{
     backend::{Change, Revision},
     metrics,
-    object::{DecodeError, Extractor, Object},
+    object::{DecodeError, Extractor, Object, Rewrite},
     resource::{Resource, ResourceId},
 };
 
@@ -72,10 +72,10 @@ struct Applied {
 
 impl Cache {
     /// `prefix` is `/registry`; `log_limit` bounds the bytes of all logs together.
-    pub fn new(prefix: &str, resources: Vec<Resource>, log_limit: usize) -> Self {
+    pub fn new(prefix: &str, resources: Vec<Resource>, log_limit: usize, rewrite: Rewrite) -> Self {
         let folders = resources.iter().enumerate().map(|(n, r)| (r.folder.to_string(), ResourceId(n))).collect();
         let table = |resource: Resource| Table {
-            extractor: Extractor::new(&resource.selects),
+            extractor: Extractor::new(&resource.selects, rewrite),
             objects: metrics::STORAGE_OBJECTS.with_label_values(&[&resource.label]),
             state: Mutex::new(TableState::default()),
             log_bytes: AtomicUsize::new(0),
@@ -252,4 +252,3 @@ impl Cache {
         }
     }
 }
-

@@ -118,9 +118,7 @@ fn compare(check: &Check) -> Compare {
 
 fn operation(write: Write) -> TxnOp {
     match write {
-        Write::Put { key, value, lease } => {
-            TxnOp::put(key, value, lease.map(|id| PutOptions::new().with_lease(id)))
-        }
+        Write::Put { key, value, lease } => TxnOp::put(key, value, lease.map(|id| PutOptions::new().with_lease(id))),
         Write::Delete { key } => TxnOp::delete(key, None),
     }
 }
@@ -153,8 +151,7 @@ impl Backend for Etcd {
 
     fn range(&self, range: Range) -> BoxFuture<'_, Result<Ranged>> {
         async move {
-            let options =
-                GetOptions::new().with_range(range.end).with_limit(range.limit).with_revision(range.revision);
+            let options = GetOptions::new().with_range(range.end).with_limit(range.limit).with_revision(range.revision);
             let response = bounded(false, self.kv.clone().get(range.start, Some(options))).await?;
             Ok(Ranged {
                 items: response.kvs().iter().map(key_value).collect::<Result<_>>()?,
@@ -217,8 +214,6 @@ impl Changes for Tail {
 fn change(event: etcd_client::EventType, kv: &etcd_client::KeyValue) -> Result<Change> {
     match event {
         etcd_client::EventType::Put => key_value(kv).map(Change::Put),
-        etcd_client::EventType::Delete => {
-            Ok(Change::Delete { key: key_text(kv.key())?, revision: kv.mod_revision() })
-        }
+        etcd_client::EventType::Delete => Ok(Change::Delete { key: key_text(kv.key())?, revision: kv.mod_revision() }),
     }
 }

@@ -13,7 +13,11 @@ pub static STORAGE_OBJECTS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
 
 pub static ETCD_DURATION: LazyLock<HistogramVec> = LazyLock::new(|| {
     let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-    let opts = histogram_opts!("etcd_request_duration_seconds", "Etcd request latency in seconds for each operation.", buckets);
+    let opts = histogram_opts!(
+        "etcd_request_duration_seconds",
+        "Etcd request latency in seconds for each operation.",
+        buckets
+    );
     let histogram = HistogramVec::new(opts, &["operation"]).expect("the name and labels are valid");
     let _ = prometheus::register(Box::new(histogram.clone()));
     histogram

@@ -13,6 +13,14 @@ mod extract;
 pub use extract::Extractor;
 use extract::{Extracted, Text};
 
+/// Turns a value in another form than JSON into JSON, or says why it cannot be read.
+pub type Rewrite = fn(&[u8]) -> Result<Vec<u8>, String>;
+
+/// The [`Rewrite`] that reads nothing.
+pub fn unreadable(_: &[u8]) -> Result<Vec<u8>, String> {
+    Err("stored in a form that is not JSON".into())
+}
+
 /// The type of a watch event that carries an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventType {
@@ -65,18 +73,19 @@ impl Object {
     /// `key` is relative to the resource's folder. Decodes only what selects.
     pub fn decode(key: &str, stored: &KeyValue, extractor: &Extractor) -> Result<Self, DecodeError> {
         let error = |why: String| DecodeError { key: stored.key.clone(), why };
-        if stored.value.starts_with(b"k8s\0") {
-            return Err(error("stored as protobuf, which cannot be read".into()));
-        }
+        let json = match stored.value.first() {
+            Some(b'{') => stored.value.clone(),
+            _ => (extractor.rewrite)(&stored.value).map_err(error)?.into(),
+        };
         let carried_by =
             if stored.create_revision == stored.mod_revision { EventType::Added } else { EventType::Modified };
-        let native = metadata_members(&stored.value)
-            .and_then(|at| Self::build(key, stored.mod_revision, carried_by, &stored.value, at, extractor).ok())
+        let native = metadata_members(&json)
+            .and_then(|at| Self::build(key, stored.mod_revision, carried_by, &json, at, extractor).ok())
             .filter(|object| !object.extracted.has_foreign_version);
         if let Some(object) = native {
             return Ok(object);
         }
-        let rewritten = rewrite(&stored.value).map_err(|e| error(e.to_string()))?;
+        let rewritten = in_our_order(&json).map_err(|e| error(e.to_string()))?;
         let at = metadata_members(&rewritten).ok_or_else(|| error("not an object with apiVersion and kind".into()))?;
         Self::build(key, stored.mod_revision, carried_by, &rewritten, at, extractor).map_err(|e| error(e.to_string()))
     }
@@ -251,7 +260,7 @@ fn metadata_members(value: &[u8]) -> Option<usize> {
 }
 
 /// Brings a value of another writer into our form.
-fn rewrite(value: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+fn in_our_order(value: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let mut members: serde_json::Map<String, Value> = serde_json::from_slice(value)?;
     let mut ordered = serde_json::Map::with_capacity(members.len());
     for key in ["apiVersion", "kind", "metadata"] {

@@ -11,7 +11,7 @@ use crate::{
     freshness::Freshness as Newest,
     leases::Leases,
     metrics,
-    object::{DecodeError, Object},
+    object::{DecodeError, Object, Rewrite, unreadable},
     resource::{Filter, Resource, ResourceId},
     watcher::{Initial, Watcher},
 };
@@ -28,11 +28,18 @@ pub struct Options {
     /// Bytes of all logs of recent changes together.
     pub log_limit: usize,
     pub compaction_interval: Duration,
+    /// Turns what another writer stored in a form that is no JSON into JSON.
+    pub rewrite: Rewrite,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { prefix: "/registry".into(), log_limit: 16 << 20, compaction_interval: compactor::INTERVAL }
+        Self {
+            prefix: "/registry".into(),
+            log_limit: 16 << 20,
+            compaction_interval: compactor::INTERVAL,
+            rewrite: unreadable,
+        }
     }
 }
 
@@ -91,7 +98,7 @@ pub struct Store {
 impl Store {
     /// Starts to load; [`Store::ready`] tells when it is done. Must be called within a tokio runtime.
     pub fn start(backend: Arc<dyn Backend>, resources: Vec<Resource>, options: Options) -> Arc<Self> {
-        let cache = Arc::new(Cache::new(&options.prefix, resources, options.log_limit));
+        let cache = Arc::new(Cache::new(&options.prefix, resources, options.log_limit, options.rewrite));
         let feed = tokio::spawn(feed::run(backend.clone(), cache.clone()));
         let compactor =
             tokio::spawn(compactor::run(backend.clone(), cache.prefix().to_owned(), options.compaction_interval));
@@ -333,6 +340,9 @@ impl Store {
     }
 
     async fn await_freshness(&self, freshness: Freshness) -> Result<(), StoreError> {
+        if !self.is_ready() && tokio::time::timeout(FUTURE_LIMIT, self.ready()).await.is_err() {
+            return Err(BackendError::Unavailable("the cache has not been loaded".into()).into());
+        }
         match freshness {
             Freshness::Any => {}
             Freshness::Latest => {

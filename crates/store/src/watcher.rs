@@ -138,12 +138,8 @@ impl Watcher {
     }
 
     fn next_initial(&mut self) -> Option<Step> {
-        let added = |object: Arc<Object>| Event {
-            kind: EventType::Added,
-            revision: object.revision(),
-            object,
-            deleted: None,
-        };
+        let added =
+            |object: Arc<Object>| Event { kind: EventType::Added, revision: object.revision(), object, deleted: None };
         let selects = &self.cache.table(self.id).resource.selects;
         let filter = &self.subscriber.filter;
         let events: Vec<Event> = match &mut self.initial {

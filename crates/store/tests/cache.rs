@@ -13,7 +13,8 @@ const NODES: ResourceId = ResourceId(1);
 const EVENTS: ResourceId = ResourceId(2);
 
 fn resources() -> Vec<Resource> {
-    let pods = Selects { fields: vec![Field::dotted("spec.nodeName"), Field::dotted("status.phase")], indexed: Some(0) };
+    let pods =
+        Selects { fields: vec![Field::dotted("spec.nodeName"), Field::dotted("status.phase")], indexed: Some(0) };
     let resource = |folder: &'static str, namespaced, cached, selects| Resource {
         folder: folder.into(),
         label: folder.into(),
@@ -237,7 +238,9 @@ async fn pages_show_one_revision_until_it_is_compacted() {
     cluster.put(PODS, "a/p9", "").await;
     let rest = async |after: &'static str| {
         let mut list = cluster.store.list(PODS, None, Some(after), ListAt::Exact(revision)).await?;
-        Ok::<_, StoreError>(list.chunk(&cluster.store, 10).await?.iter().map(|o| o.key().to_owned()).collect::<Vec<_>>())
+        Ok::<_, StoreError>(
+            list.chunk(&cluster.store, 10).await?.iter().map(|o| o.key().to_owned()).collect::<Vec<_>>(),
+        )
     };
     assert_eq!(rest("a/p1").await.unwrap(), ["a/p2", "a/p3", "a/p4", "a/p5"]);
     let fresh = cluster.keys(PODS, None, ListAt::Exact(revision - 2)).await.unwrap();
@@ -281,7 +284,9 @@ async fn a_refused_transaction_tells_what_is_there() {
     let revision = cluster.put(PODS, "a/p", "").await;
     let key = cluster.store.key(PODS, "a", "p");
     let transaction = Transaction { checks: vec![Check::absent(&key)], writes: vec![Write::delete(&key)] };
-    let Outcome::Refused { current, .. } = cluster.store.commit(transaction).await.unwrap() else { panic!("it exists") };
+    let Outcome::Refused { current, .. } = cluster.store.commit(transaction).await.unwrap() else {
+        panic!("it exists")
+    };
     let object = cluster.store.decode(PODS, current[0].as_ref().unwrap()).unwrap();
     assert_eq!((object.key(), object.revision()), ("a/p", revision));
 }

@@ -16,7 +16,8 @@ fn body(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_config_map() {
-    let metadata = [field(1, b"a"), field(3, b""), field(8, b""), field(11, &[field(1, b"k"), field(2, b"v")].concat())];
+    let metadata =
+        [field(1, b"a"), field(3, b""), field(8, b""), field(11, &[field(1, b"k"), field(2, b"v")].concat())];
     let raw = [field(1, &metadata.concat()), field(2, &[field(1, b"x"), field(2, b"1")].concat())].concat();
     assert_eq!(
         to_json(&body("v1", "ConfigMap", &raw)).unwrap(),

@@ -144,7 +144,8 @@ enum Fate {
 /// Marks an object as deleted, and says whether something keeps it (upstream's `BeforeDelete` and what follows it).
 fn mark(call: &Call<'_>, object: &mut Value, options: &DeleteOptions) -> Fate {
     set_propagation(object, options.propagation);
-    let is_namespace = call.served.group_resource.resource == "namespaces" && call.served.group_resource.group.is_empty();
+    let is_namespace =
+        call.served.group_resource.resource == "namespaces" && call.served.group_resource.group.is_empty();
     let kept = !value::items(object, &["metadata", "finalizers"]).is_empty()
         || (is_namespace && !value::items(object, &["spec", "finalizers"]).is_empty());
     let now = call.core().clock.now();

@@ -27,13 +27,10 @@ pub async fn delete(call: &Call<'_>) -> Result<Answer, Status> {
     let store = &call.core().store;
     let selects = &store.resource(id).selects;
     let namespace = Some(call.namespace()).filter(|namespace| !namespace.is_empty());
-    let mut list = store
-        .list(id, namespace, None, ListAt::Fresh(Freshness::Latest))
-        .await
-        .map_err(answer::store_error)?;
-    let mut items = BytesMut::from(
-        &render::list_lead(call.served, Shape::Whole, &list::list_metadata(list.revision))[..],
-    );
+    let mut list =
+        store.list(id, namespace, None, ListAt::Fresh(Freshness::Latest)).await.map_err(answer::store_error)?;
+    let mut items =
+        BytesMut::from(&render::list_lead(call.served, Shape::Whole, &list::list_metadata(list.revision))[..]);
     let mut count = 0;
     loop {
         let objects = list.chunk(store, BATCH).await.map_err(answer::store_error)?;

@@ -83,7 +83,9 @@ impl DeleteOptions {
         match value::items(body, &["dryRun"]) {
             [] => {}
             [Value::String(all)] if all == "All" => self.dry_run = true,
-            other => return Err(Status::bad_request(format!("unsupported dryRun value: {}", Value::from(other.to_vec())))),
+            other => {
+                return Err(Status::bad_request(format!("unsupported dryRun value: {}", Value::from(other.to_vec()))));
+            }
         }
         Ok(())
     }

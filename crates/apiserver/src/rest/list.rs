@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, io::Write, sync::Arc};
 
+use api_rules::{Kind, value};
 use api_types::{
     Status,
     selector::{FieldSelector, Selector},
@@ -108,11 +109,11 @@ pub fn filter(call: &Call<'_>) -> Result<Filter, Status> {
         None => Selector::everything(),
         Some(text) => Selector::parse(text).map_err(|error| Status::bad_request(error.to_string()))?,
     };
-    let fields = match call.query.get("fieldSelector") {
+    let mut fields = match call.query.get("fieldSelector") {
         None => FieldSelector::everything(),
         Some(text) => FieldSelector::parse(text).map_err(|error| Status::bad_request(error.to_string()))?,
     };
-    for requirement in &fields.requirements {
+    for requirement in &mut fields.requirements {
         let known = matches!(requirement.field.as_str(), "metadata.name" | "metadata.namespace")
             || kind.selectable_fields().contains(&requirement.field.as_str());
         if !known {
@@ -125,9 +126,30 @@ pub fn filter(call: &Call<'_>) -> Result<Filter, Status> {
                 format!("field label not supported: {}", requirement.field)
             }));
         }
+        if !kind.is_storage_version() {
+            requirement.field = stored_label(kind, &requirement.field);
+        }
     }
     let namespace = Some(call.namespace()).filter(|namespace| !namespace.is_empty()).map(str::to_owned);
     Ok(Filter { namespace, labels, fields })
+}
+
+/// What a field of this version is called in the version that is stored: found by sending a mark through.
+fn stored_label(kind: &dyn Kind, label: &str) -> String {
+    const MARK: &str = "\u{1}";
+    let path: Vec<&str> = label.split('.').collect();
+    let mut probe = json!({});
+    value::set(&mut probe, &path, MARK.into());
+    marked_path(&kind.to_storage(probe), MARK).unwrap_or_else(|| label.to_owned())
+}
+
+fn marked_path(value: &Value, mark: &str) -> Option<String> {
+    value.as_object()?.iter().find_map(|(name, member)| {
+        if member == mark {
+            return Some(name.clone());
+        }
+        marked_path(member, mark).map(|rest| format!("{name}.{rest}"))
+    })
 }
 
 /// The items of an answer that are still to be written.

@@ -55,9 +55,7 @@ impl Page {
             }
             (None, None) => ListAt::Fresh(Freshness::Latest),
             (Some("0"), Some("Exact")) => {
-                return Err(invalid_match(
-                    "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
-                ));
+                return Err(invalid_match("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
             }
             // As upstream, the cheapest list is never cut into pages.
             (Some("0"), _) => return Ok(Self { at: ListAt::Fresh(Freshness::Any), after: None, limit: None }),
@@ -138,7 +136,10 @@ mod tests {
         check("resourceVersion=7", Some((fresh(Freshness::AtLeast(7)), None)));
         check("resourceVersion=7&limit=5", Some((ListAt::Exact(7), Some(5))));
         check("resourceVersion=7&resourceVersionMatch=Exact", Some((ListAt::Exact(7), None)));
-        check("resourceVersion=7&resourceVersionMatch=NotOlderThan&limit=5", Some((fresh(Freshness::AtLeast(7)), Some(5))));
+        check(
+            "resourceVersion=7&resourceVersionMatch=NotOlderThan&limit=5",
+            Some((fresh(Freshness::AtLeast(7)), Some(5))),
+        );
         check("resourceVersionMatch=Exact", None);
         check("resourceVersion=0&resourceVersionMatch=Exact", None);
         check("resourceVersion=x", None);

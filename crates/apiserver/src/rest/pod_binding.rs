@@ -7,8 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
-    Call,
-    update,
+    Call, update,
     write::{ATTEMPTS, Current},
 };
 use crate::{
@@ -68,7 +67,8 @@ fn bound(call: &Call<'_>, current: &Current, binding: &Value) -> Result<Value, S
     }
     let mut bound = pod.clone();
     value::set(&mut bound, &["spec", "nodeName"], value::text(binding, &["target", "name"]).into());
-    for (key, text) in value::at(binding, &["metadata", "annotations"]).and_then(Value::as_object).into_iter().flatten() {
+    for (key, text) in value::at(binding, &["metadata", "annotations"]).and_then(Value::as_object).into_iter().flatten()
+    {
         value::set(&mut bound, &["metadata", "annotations", key], text.clone());
     }
     set_scheduled(&mut bound, &call.core().timestamp());

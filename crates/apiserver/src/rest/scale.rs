@@ -56,7 +56,11 @@ async fn change(call: &Call<'_>, paths: ScalePaths) -> Result<Bytes, Status> {
         };
         check(call, &wanted)?;
         let mut new = current.value.clone();
-        value::set(&mut new, paths.spec_replicas, value::at(&wanted, &["spec", "replicas"]).cloned().unwrap_or(json!(0)));
+        value::set(
+            &mut new,
+            paths.spec_replicas,
+            value::at(&wanted, &["spec", "replicas"]).cloned().unwrap_or(json!(0)),
+        );
         for member in ["uid", "resourceVersion"] {
             let given = value::text(&wanted, &["metadata", member]);
             if !given.is_empty() {

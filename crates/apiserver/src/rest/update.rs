@@ -157,7 +157,8 @@ fn check_preconditions(call: &Call<'_>, new: &Value, current: &Current) -> Resul
     }
     let uid = value::text(new, &["metadata", "uid"]);
     if !uid.is_empty() && uid != current.object.uid() {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", current.object.uid());
+        let why =
+            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", current.object.uid());
         return Err(Status::conflict(&call.served.group_resource, call.info.name, why));
     }
     Ok(())

@@ -88,14 +88,23 @@ impl Start {
         let initial = query.bool("sendInitialEvents");
         match (initial, how) {
             (Some(_), None) => {
-                return forbidden("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+                return forbidden(
+                    "resourceVersionMatch",
+                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+                );
             }
             (Some(_), Some("NotOlderThan")) | (None, None) => {}
             (Some(_), Some(_)) => {
-                return forbidden("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+                return forbidden(
+                    "resourceVersionMatch",
+                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+                );
             }
             (None, Some(_)) => {
-                return forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+                return forbidden(
+                    "resourceVersionMatch",
+                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+                );
             }
         }
         let freshness = match version {
@@ -232,7 +241,8 @@ impl Stream {
             Shape::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1"),
             Shape::Table(_) => {
                 let columns = self.columns();
-                let mut table = render::table_lead(columns.as_deref(), &json!({ "resourceVersion": revision.to_string() }));
+                let mut table =
+                    render::table_lead(columns.as_deref(), &json!({ "resourceVersion": revision.to_string() }));
                 let row = json!({ "cells": [], "object": {
                     "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata } });
                 table.extend_from_slice(row.to_string().as_bytes());

@@ -9,7 +9,7 @@ use api_rules::{encode, is_noop, value};
 use api_types::Status;
 use bytes::Bytes;
 use serde_json::Value;
-use store::{Check, Freshness, KeyValue, Object, Outcome, StoreError, Transaction, Write};
+use store::{Check, KeyValue, Object, Outcome, StoreError, Transaction, Write};
 
 use super::Call;
 use crate::{
@@ -84,14 +84,9 @@ impl Call<'_> {
             let json = revision.and_then(|revision| store::object::with_revision(&stored, revision)).unwrap_or(stored);
             return Ok(Written::Stored(json));
         }
-        let lease = match (current, self.served.kind.time_to_live()) {
-            (None, Some(seconds)) => {
-                Some(self.core().store.lease(seconds as i64).await.map_err(answer::store_error)?)
-            }
-            (Some(_), Some(seconds)) => {
-                Some(self.core().store.lease(seconds as i64).await.map_err(answer::store_error)?)
-            }
-            _ => None,
+        let lease = match self.served.kind.time_to_live() {
+            Some(seconds) => Some(self.core().store.lease(seconds as i64).await.map_err(answer::store_error)?),
+            None => None,
         };
         let write = Write::Put { key: self.key(name)?, value: stored.clone(), lease };
         match self.commit(name, current, write, claims).await? {
@@ -130,12 +125,19 @@ impl Call<'_> {
 
     fn raced(&self, current: Vec<Option<KeyValue>>) -> Result<Written, Status> {
         let Some(stored) = current.into_iter().next().flatten() else { return Ok(Written::Raced(None)) };
-        let decoded = self.core().store.decode(self.id()?, &stored).map_err(|error: StoreError| answer::store_error(error))?;
+        let decoded =
+            self.core().store.decode(self.id()?, &stored).map_err(|error: StoreError| answer::store_error(error))?;
         Ok(Written::Raced(Some(self.as_current(decoded, true))))
     }
 
     /// The circumstances of a write to the object itself or one of its subresources.
-    pub fn admission<'r>(&'r self, operation: Operation, name: &'r str, old: Option<&'r Value>, dry_run: bool) -> AdmissionRequest<'r> {
+    pub fn admission<'r>(
+        &'r self,
+        operation: Operation,
+        name: &'r str,
+        old: Option<&'r Value>,
+        dry_run: bool,
+    ) -> AdmissionRequest<'r> {
         let names = self.served.kind.names();
         AdmissionRequest {
             operation,
@@ -148,11 +150,6 @@ impl Call<'_> {
             old,
             dry_run,
         }
-    }
-
-    pub async fn await_newest(&self) -> Result<Option<Current>, Status> {
-        let found = self.core().store.get(self.id()?, self.namespace(), self.info.name, Freshness::Latest).await;
-        Ok(found.map_err(answer::store_error)?.map(|object| self.as_current(object, true)))
     }
 }
 

@@ -62,8 +62,7 @@ impl Api {
     /// Sends a request over a connection of its own.
     pub async fn open(&self, request: Request<Full<Bytes>>) -> http::Response<Incoming> {
         let (near, far) = tokio::io::duplex(64 << 10);
-        let identity =
-            Identity { user: "admin".into(), groups: vec!["system:masters".into()], ..Identity::default() };
+        let identity = Identity { user: "admin".into(), groups: vec!["system:masters".into()], ..Identity::default() };
         let peer = Peer { identity: Some(identity), ..Peer::default() };
         tokio::spawn(serve::stream(far, peer, self.running.server.clone(), self.shutdown.clone()));
         let (mut sender, connection) = http1::handshake(TokioIo::new(near)).await.unwrap();

@@ -112,6 +112,8 @@ async fn two_versions_of_events_are_one() {
     let other = api.get("/apis/events.k8s.io/v1/namespaces/default/events/e").await.expect(200);
     assert_eq!((&other["apiVersion"], &other["note"]), (&json!("events.k8s.io/v1"), &json!("m")));
     assert_eq!(other["regarding"]["name"], "p");
+    let selected = "/apis/events.k8s.io/v1/events?fieldSelector=regarding.name%3Dp,regarding.kind!=Node";
+    assert_eq!(names(&api.get(selected).await.expect(200)), ["e"]);
     let limited = api.get("/api/v1/events?limit=1").await.expect(200);
     assert_eq!(names(&limited), ["e"]);
 }

@@ -23,7 +23,10 @@ async fn what_is_created_is_what_is_read() {
     assert_eq!(created["metadata"]["namespace"], "default");
     assert_eq!(api.get(MAP).await.expect(200), created);
     let again = api.post(MAPS, map(json!({}))).await.expect(409);
-    assert_eq!((&again["reason"], &again["message"]), (&json!("AlreadyExists"), &json!("configmaps \"a\" already exists")));
+    assert_eq!(
+        (&again["reason"], &again["message"]),
+        (&json!("AlreadyExists"), &json!("configmaps \"a\" already exists"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +75,8 @@ async fn three_kinds_of_patches() {
     let pointed = json!([{"op": "test", "path": "/data/y", "value": "2"}, {"op": "remove", "path": "/data/y"}]);
     let pointed = api.patch(MAP, "json", pointed).await.expect(200);
     assert_eq!(pointed["data"], json!({"z": "3"}));
-    let strategic = api.patch(MAP, "strategic-merge", json!({"data": {"$patch": "replace", "q": "4"}})).await.expect(200);
+    let strategic =
+        api.patch(MAP, "strategic-merge", json!({"data": {"$patch": "replace", "q": "4"}})).await.expect(200);
     assert_eq!(strategic["data"], json!({"q": "4"}));
     api.patch(MAP, "odd", json!({})).await.expect(415);
     let stale = json!({"metadata": {"resourceVersion": "1"}, "data": {"q": "5"}});
@@ -132,7 +136,10 @@ async fn bodies_come_as_yaml_too() {
 async fn invalid_objects_are_told_why() {
     let api = Api::start().await;
     let answer = api.post(MAPS, json!({"metadata": {"name": "A_"}})).await.expect(422);
-    assert_eq!((&answer["reason"], &answer["details"]["causes"][0]["field"]), (&json!("Invalid"), &json!("metadata.name")));
+    assert_eq!(
+        (&answer["reason"], &answer["details"]["causes"][0]["field"]),
+        (&json!("Invalid"), &json!("metadata.name"))
+    );
     api.post(MAPS, json!({"metadata": {"name": "a", "namespace": "other"}})).await.expect(400);
     api.post("/api/v1/namespaces/none/configmaps", json!({"metadata": {"name": "a"}})).await.expect(404);
     api.post(MAPS, json!({"kind": "Secret", "metadata": {"name": "a"}})).await.expect(400);
@@ -146,7 +153,10 @@ async fn scale_changes_only_the_count() {
         "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
     api.post(path, body).await.expect(201);
     let mut scale = api.get(&format!("{path}/d/scale")).await.expect(200);
-    assert_eq!((&scale["kind"], &scale["spec"]["replicas"], &scale["status"]["selector"]), (&json!("Scale"), &json!(2), &json!("a=b")));
+    assert_eq!(
+        (&scale["kind"], &scale["spec"]["replicas"], &scale["status"]["selector"]),
+        (&json!("Scale"), &json!(2), &json!("a=b"))
+    );
     scale["spec"]["replicas"] = json!(5);
     api.put(&format!("{path}/d/scale"), &scale).await.expect(200);
     api.put(&format!("{path}/d/scale"), &scale).await.expect(409);

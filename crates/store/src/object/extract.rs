@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::Rewrite;
 use crate::resource::Selects;
 
 /// A string of an object.
@@ -39,6 +40,7 @@ pub(super) struct Extracted {
 /// Where in an object to look, compiled once per resource.
 #[derive(Debug)]
 pub struct Extractor {
+    pub(super) rewrite: Rewrite,
     root: Node,
     defaults: Vec<Text>,
 }
@@ -72,7 +74,8 @@ impl Node {
 }
 
 impl Extractor {
-    pub fn new(selects: &Selects) -> Self {
+    /// `rewrite` reads values that are no JSON.
+    pub fn new(selects: &Selects, rewrite: Rewrite) -> Self {
         let mut root = Node::default();
         root.at(&["metadata", "labels"]).role = Role::Labels;
         root.at(&["metadata", "uid"]).role = Role::Uid;
@@ -88,7 +91,7 @@ impl Extractor {
                 std::borrow::Cow::Owned(text) => Text::Owned(text.as_str().into()),
             });
         }
-        Self { root, defaults }
+        Self { rewrite, root, defaults }
     }
 
     pub(super) fn extract(&self, json: &[u8]) -> Result<Extracted, serde_json::Error> {

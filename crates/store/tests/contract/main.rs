@@ -123,7 +123,8 @@ async fn watches(backend: &dyn Backend) {
     let Outcome::Committed { revision: second } = both else { panic!("{both:?}") };
     let third = delete(backend, "/w/a").await;
     let describe = |changes: &[Change]| {
-        let mut found: Vec<_> = changes.iter().map(|c| (c.revision(), c.key().to_owned(), matches!(c, Change::Put(_)))).collect();
+        let mut found: Vec<_> =
+            changes.iter().map(|c| (c.revision(), c.key().to_owned(), matches!(c, Change::Put(_)))).collect();
         found.sort();
         found
     };
