@@ -1,8 +1,7 @@
-//! The kubelet's own port: its certificate, and the server behind it.
+//! The certificate of the kubelet's own port.
 
-use crate::{config::Config, context::Context};
-use component::health::Checks;
-use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc};
+use crate::config::Config;
+use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
 /// The configured certificate, or one signed by itself for whoever does not check.
 pub fn ensure_certificate(config: &mut Config) -> anyhow::Result<()> {
@@ -25,10 +24,4 @@ pub fn ensure_certificate(config: &mut Config) -> anyhow::Result<()> {
 
 fn write(path: &Path, mode: u32, text: &str) -> std::io::Result<()> {
     fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?.write_all(text.as_bytes())
-}
-
-/// Serves until shutdown.
-pub async fn run(context: &Arc<Context>, _client: &kube::Client, _checks: Arc<Checks>) -> anyhow::Result<()> {
-    context.shutdown.cancelled().await;
-    Ok(())
 }
