@@ -21,3 +21,6 @@ pub mod service_account;
 pub mod taint_eviction;
 pub mod time;
 pub mod view;
+
+#[cfg(test)]
+mod world;
