@@ -13,7 +13,7 @@ use crate::options::Spec;
 
 /// What must be there before a process is started for the first time. Only true dependencies: a component that
 /// waits by itself at no cost has none.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Gate {
     /// Something accepts connections there.
@@ -21,6 +21,9 @@ pub enum Gate {
     /// Something accepts connections on that socket.
     Socket(PathBuf),
     File(PathBuf),
+    /// The API server that this kubeconfig leads to says that it is ready: before, it refuses those whose roles it
+    /// has not made yet, and they would back off.
+    Api(PathBuf),
 }
 
 /// A process that the supervisor keeps running.
@@ -96,9 +99,8 @@ impl Maker<'_> {
         self.layout.pki().join(file).display().to_string()
     }
 
-    /// The API server accepts connections.
     fn api(&self) -> Gate {
-        Gate::Tcp(SocketAddr::from(([127, 0, 0, 1], self.spec.api_port)))
+        Gate::Api(self.layout.admin_kubeconfig())
     }
 
     fn etcd(&self) -> Process {
@@ -214,8 +216,11 @@ impl Maker<'_> {
     }
 
     fn proxy(&self, node: &str) -> Process {
-        let args =
-            flags([("config", text(&self.layout.node(node).proxy_config())), ("hostname-override", node.into())]);
+        let args = flags([
+            ("config", text(&self.layout.node(node).proxy_config())),
+            ("hostname-override", node.into()),
+            ("service-cluster-ip-range", self.spec.service_cidr.clone()),
+        ]);
         Process { gates: vec![self.api()], ..self.on(node, self.ours("proxy", "kogge-proxy", args)) }
     }
 

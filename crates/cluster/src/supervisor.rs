@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::gate::Gates;
 use crate::layout::Layout;
 use crate::lock::Lock;
 use crate::processes::Process;
@@ -90,7 +91,8 @@ pub async fn supervise(dir: &Path) -> anyhow::Result<()> {
     let socket = layout.supervisor_socket();
     let _ = std::fs::remove_file(&socket);
     let listener = UnixListener::bind(&socket).with_context(|| format!("listening on {}", socket.display()))?;
-    let mut keepers = Keepers { layout: layout.clone(), running: BTreeMap::new() };
+    component::tls::install_provider();
+    let mut keepers = Keepers { layout: layout.clone(), gates: Gates::default(), running: BTreeMap::new() };
     keepers.sync().await?;
     let logs = tokio::spawn(bound_logs(layout));
     loop {
@@ -117,6 +119,7 @@ pub async fn supervise(dir: &Path) -> anyhow::Result<()> {
 /// One task for every wanted process.
 struct Keepers {
     layout: Layout,
+    gates: Gates,
     running: BTreeMap<String, Keeper>,
 }
 
@@ -149,7 +152,7 @@ impl Keepers {
         for (name, (digest, process)) in wanted {
             self.running.entry(name).or_insert_with(|| {
                 let stop = CancellationToken::new();
-                let task = tokio::spawn(keep(self.layout.clone(), process, digest.clone(), stop.clone()));
+                let task = tokio::spawn(keep(self.layout.clone(), self.gates.clone(), process, digest.clone(), stop.clone()));
                 Keeper { digest, stop, task }
             });
         }
@@ -175,7 +178,7 @@ impl Keepers {
 }
 
 /// Keeps one process running until `stop`, and ends it then.
-async fn keep(layout: Layout, process: Process, digest: String, stop: CancellationToken) {
+async fn keep(layout: Layout, known: Gates, process: Process, digest: String, stop: CancellationToken) {
     let mut in_a_row = 0;
     let mut restarts = 0;
     let name = process.name.as_str();
@@ -195,7 +198,7 @@ async fn keep(layout: Layout, process: Process, digest: String, stop: Cancellati
     if record.is_none() {
         let gates = async {
             for gate in &process.gates {
-                gate::open(gate).await;
+                known.open(gate).await;
             }
         };
         if stop.run_until_cancelled(gates).await.is_none() {

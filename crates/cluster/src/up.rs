@@ -85,9 +85,11 @@ pub async fn up(options: &Options, progress: &dyn Progress) -> anyhow::Result<Su
     }
     nodes.end(&format!("{} node{}", spec.nodes.len(), if spec.nodes.len() == 1 { "" } else { "s" }));
 
+    component::tls::install_provider();
+    let launched = Instant::now();
     let wanted = processes(&layout, &spec, &programs);
     supervisor::want(&layout, &spec.bin_dir.join("kctl"), wanted).await?;
-    let work = Work { layout: &layout, spec: &spec, progress };
+    let work = Work { layout: &layout, spec: &spec, progress, launched };
     tokio::select! {
         done = work.run(options.no_wait) => done?,
         broken = work.broken_process() => return Err(broken),
@@ -145,6 +147,8 @@ struct Work<'a> {
     layout: &'a Layout,
     spec: &'a Spec,
     progress: &'a dyn Progress,
+    /// What these steps wait for happens at once, so all of them count from here.
+    launched: Instant,
 }
 
 impl Work<'_> {
@@ -163,7 +167,7 @@ impl Work<'_> {
             })
             .await?;
             self.step("apiserver", async {
-                ready(&client).await;
+                gate::open(&Gate::Api(self.layout.admin_kubeconfig())).await;
                 Ok("ready".to_owned())
             })
             .await?;
@@ -211,7 +215,7 @@ impl Work<'_> {
 
     /// Tells of a step, bounds its time, and says where to look when it fails.
     async fn step(&self, name: &str, work: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<()> {
-        let step = Step::begin(self.progress, name);
+        let step = Step { begun: self.launched, ..Step::begin(self.progress, name) };
         match tokio::time::timeout(PATIENCE, work).await {
             Ok(Ok(detail)) => {
                 step.end(&detail);
@@ -258,19 +262,6 @@ impl<'a> Step<'a> {
 
     fn end(self, detail: &str) {
         self.progress.end(&self.name, self.begun.elapsed(), detail);
-    }
-}
-
-/// Returns when the API server says that it is ready.
-async fn ready(client: &kube::Client) {
-    loop {
-        let request = http::Request::get("/readyz").body(vec![]);
-        if let Ok(request) = request
-            && client.request_text(request).await.is_ok()
-        {
-            return;
-        }
-        tokio::time::sleep(API_PAUSE).await;
     }
 }
 
