@@ -1,6 +1,6 @@
 //! What the proxy does to the kernel: rules by `nft`, remembered flows by `conntrack`, and one route.
 
-use std::{collections::HashMap, net::IpAddr, process::Stdio};
+use std::{collections::HashMap, net::IpAddr, process::Stdio, sync::Arc};
 
 use anyhow::{Context, bail};
 use futures::future::BoxFuture;
@@ -9,9 +9,13 @@ use service_rules::{
     conntrack::{list_arguments, stale},
     rules::{Cidr, remove_table},
 };
-use tokio::{io::AsyncWriteExt, process::Command};
+use tokio::{io::AsyncWriteExt, process::Command, sync::Notify};
 
-use crate::{config::Conntrack, route};
+use crate::{
+    config::Conntrack,
+    route,
+    tampering::{self, Own},
+};
 
 pub type UdpFrontends = HashMap<Frontend, Vec<Endpoint>>;
 
@@ -26,6 +30,12 @@ pub trait Kernel: Send + Sync + 'static {
     /// The machine's own addresses.
     fn addresses(&self) -> Vec<IpAddr>;
 
+    /// Notifies when somebody else deletes something of this table's.
+    ///
+    /// # Errors
+    /// When there will be no notice.
+    fn tampering(&self, table: &str) -> anyhow::Result<Arc<Notify>>;
+
     /// Sees to it that ClusterIPs have a route, given the node's address.
     fn ensure_route(&self, node_ip: IpAddr) -> BoxFuture<'_, anyhow::Result<()>>;
 }
@@ -33,11 +43,12 @@ pub trait Kernel: Send + Sync + 'static {
 /// The kernel of this network namespace.
 pub struct Nft {
     service_ranges: Vec<Cidr>,
+    own: Own,
 }
 
 impl Nft {
     pub fn new(service_ranges: Vec<Cidr>) -> Self {
-        Self { service_ranges }
+        Self { service_ranges, own: Own::default() }
     }
 
     /// Removes all that a proxy with this table's name leaves behind.
@@ -56,7 +67,7 @@ impl Nft {
 
 impl Kernel for Nft {
     fn apply<'a>(&'a self, transaction: &'a str) -> BoxFuture<'a, anyhow::Result<()>> {
-        Box::pin(async move { tool("nft", &["-f", "-"], transaction).await.map(|_| ()) })
+        Box::pin(async move { run(&self.own, "nft", &["-f", "-"], transaction).await.map(|_| ()) })
     }
 
     fn forget_stale<'a>(&'a self, wanted: &'a UdpFrontends) -> BoxFuture<'a, anyhow::Result<usize>> {
@@ -66,12 +77,12 @@ impl Kernel for Nft {
                 if !wanted.keys().any(|frontend| Family::of(frontend.ip) == family) {
                     continue;
                 }
-                let flows = tool("conntrack", &list_arguments(family), "").await?;
+                let flows = run(&self.own, "conntrack", &list_arguments(family), "").await?;
                 for stale in stale(&flows, wanted) {
                     count += 1;
                     let arguments = stale.arguments();
                     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-                    match tool("conntrack", &arguments, "").await {
+                    match run(&self.own, "conntrack", &arguments, "").await {
                         Ok(_) => {}
                         // They have ended by themselves meanwhile.
                         Err(error) if format!("{error:#}").contains("0 flow entries have been deleted") => {}
@@ -98,6 +109,12 @@ impl Kernel for Nft {
         interfaces.filter_map(|interface| interface.address.and_then(ip)).collect()
     }
 
+    fn tampering(&self, table: &str) -> anyhow::Result<Arc<Notify>> {
+        let notify = Arc::new(Notify::new());
+        tampering::watch(table, self.own.clone(), notify.clone())?;
+        Ok(notify)
+    }
+
     fn ensure_route(&self, node_ip: IpAddr) -> BoxFuture<'_, anyhow::Result<()>> {
         Box::pin(async move {
             for range in self.service_ranges.iter().filter(|range| range.address.is_ipv4() == node_ip.is_ipv4()) {
@@ -109,7 +126,7 @@ impl Kernel for Nft {
 }
 
 /// Runs a program with something to read, and returns what it prints.
-async fn tool(program: &str, arguments: &[&str], input: &str) -> anyhow::Result<String> {
+async fn run(own: &Own, program: &str, arguments: &[&str], input: &str) -> anyhow::Result<String> {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -118,6 +135,9 @@ async fn tool(program: &str, arguments: &[&str], input: &str) -> anyhow::Result<
         .kill_on_drop(true)
         .spawn()
         .with_context(|| format!("cannot run {program}"))?;
+    if let Some(process) = child.id() {
+        own.add(process);
+    }
     let mut stdin = child.stdin.take().context("no standard input")?;
     let feed = async {
         // A program that ends before it has read all says why on standard error.

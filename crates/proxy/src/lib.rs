@@ -10,6 +10,7 @@ pub mod kernel;
 mod metrics;
 mod route;
 mod sync;
+mod tampering;
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -14,7 +14,7 @@ use service_rules::{
     rules::Transaction,
 };
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, sleep},
 };
 
@@ -80,6 +80,10 @@ impl Sync {
         let mut slices = self.slices.subscribe();
         let mut nodes = self.nodes.subscribe();
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        let tampering = self.kernel.tampering(&self.rules.settings().table).unwrap_or_else(|error| {
+            tracing::warn!("rules that others delete will be missing until the next change fails: {error:#}");
+            Arc::new(Notify::new())
+        });
         // The first difference of pods' changes to rules would be that of long ago.
         let mut first = true;
         loop {
@@ -100,6 +104,10 @@ impl Sync {
                 event = services.next() => self.service(event),
                 event = slices.next() => self.slice(event),
                 event = nodes.next() => self.node(event),
+                () = tampering.notified() => {
+                    tracing::warn!("somebody else has deleted rules; making them again");
+                    self.lost = true;
+                }
             }
             metrics().last_queued.set(self.seconds());
         }

@@ -3,7 +3,11 @@
 
 mod net;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use net::{Host, Lab};
 use proxy::kernel::{Kernel, Nft};
@@ -236,4 +240,62 @@ fn udp_flows_follow_the_rules() {
     node.endpoints(&BOTH[1..]);
     node.apply(false);
     assert!(client.ask_until(Duration::from_secs(1)).unwrap().starts_with("b sees"));
+}
+
+/// What somebody else deletes is noticed; what we do ourselves is not taken for it.
+#[test]
+fn deletions_by_others_are_noticed() {
+    let Some(lab) = Lab::new() else { return };
+    lab.node.run(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let kernel = Nft::new(vec![]);
+            let tampering = kernel.tampering(TABLE).unwrap();
+            let mut rules = Rules::new(Settings { table: TABLE.into(), ..Settings::default() });
+            for _ in 0..3 {
+                kernel.apply(&rules.everything(true).text).await.unwrap();
+            }
+            let bound = Duration::from_millis(300);
+            assert!(tokio::time::timeout(bound, tampering.notified()).await.is_err(), "our own changes");
+            let deleted = tokio::process::Command::new("nft").args(["flush", "ruleset"]).status().await.unwrap();
+            assert!(deleted.success());
+            tokio::time::timeout(Duration::from_secs(5), tampering.notified()).await.expect("noticed");
+        });
+    });
+}
+
+/// 10,000 services of three endpoints each are loaded at once, and one of them changes.
+#[test]
+fn many_services_load_quickly() {
+    let Some(lab) = Lab::new() else { return };
+    let mut node = Node::new(&lab);
+    for n in 0..10_000_u32 {
+        let name = format!("s{n}");
+        let ip = format!("10.96.{}.{}", n / 250, n % 250 + 1);
+        node.rules.apply_service(Arc::new(
+            serde_json::from_value::<Service>(json!({"metadata": {"name": name, "namespace": "n"},
+                "spec": {"clusterIP": ip, "ports": [{"port": 80}]}}))
+            .unwrap(),
+        ));
+        node.rules.apply_slice(Arc::new(many_slice(&name, n, 3)));
+    }
+    let began = Instant::now();
+    node.apply(true);
+    let load = began.elapsed();
+    node.rules.apply_slice(Arc::new(many_slice("s77", 77, 2)));
+    let began = Instant::now();
+    node.apply(false);
+    let change = began.elapsed();
+    println!("10,000 services: loaded in {load:?}, one changed in {change:?}");
+    assert!(load < Duration::from_secs(20) && change < Duration::from_secs(2), "{load:?}, {change:?}");
+}
+
+fn many_slice(service: &str, number: u32, endpoints: u32) -> EndpointSlice {
+    let endpoints: Vec<_> = (0..endpoints)
+        .map(|e| json!({"addresses": [format!("10.244.{}.{}", number % 250, e + 2)], "nodeName": "other"}))
+        .collect();
+    serde_json::from_value(json!({
+        "metadata": {"name": format!("{service}-1"), "namespace": "n", "labels": {"kubernetes.io/service-name": service}},
+        "endpoints": endpoints, "ports": [{"name": "", "port": 8080}]}))
+    .unwrap()
 }
