@@ -30,9 +30,9 @@ pub(super) enum Allowance {
     AllGone,
 }
 
-/// When each zone may empty its next node.
+/// When each zone may empty its next node, and which one was the last: its taint may have failed to be written.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Limits(BTreeMap<String, Timestamp>);
+pub(super) struct Limits(BTreeMap<String, (Timestamp, Box<str>)>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
@@ -75,14 +75,18 @@ impl Limits {
         if rate <= 0.0 {
             return Allowance::Halted;
         }
-        if let Some(next) = self.0.get(&zone)
+        if let Some((next, last)) = self.0.get(&zone)
             && *next > now
         {
+            if *last == node.metadata.name {
+                return Allowance::Now;
+            }
             let wait = Duration::try_from(next.duration_since(now)).unwrap_or_default();
             return Allowance::After(wait);
         }
         let interval = SignedDuration::try_from_secs_f64(1.0 / rate).unwrap_or(SignedDuration::MAX);
-        self.0.insert(zone, now.saturating_add(interval).unwrap_or(Timestamp::MAX));
+        let next = now.saturating_add(interval).unwrap_or(Timestamp::MAX);
+        self.0.insert(zone, (next, node.metadata.name.clone()));
         Allowance::Now
     }
 }
