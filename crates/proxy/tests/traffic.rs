@@ -1,6 +1,8 @@
 //! Packets through compiled rules: a node with two pods and a host beside it, each a network namespace of its own.
 //! Needs root, `ip`, `nft` and `conntrack`.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
 mod net;
 
 use std::{
