@@ -111,10 +111,11 @@ fn own_addresses() -> Vec<IpAddr> {
     if found.is_empty() { vec![IpAddr::from([127, 0, 0, 1])] } else { found }
 }
 
-/// Used and total bytes of the file system of a path.
+/// Used and usable bytes of the file system of a path, as `df` counts: what is kept from everyone is
+/// neither used nor to be had.
 pub fn disk_use(path: &Path) -> anyhow::Result<(u64, u64)> {
     let fs = nix::sys::statvfs::statvfs(path)?;
     let unit = fs.fragment_size() as u64;
-    let (total, free) = (fs.blocks() as u64 * unit, fs.blocks_available() as u64 * unit);
-    Ok((total.saturating_sub(free), total))
+    let used = (fs.blocks() as u64).saturating_sub(fs.blocks_free() as u64) * unit;
+    Ok((used, used + fs.blocks_available() as u64 * unit))
 }

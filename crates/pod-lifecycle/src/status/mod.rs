@@ -101,7 +101,8 @@ pub fn generate(inputs: &Inputs) -> PodStatus {
     status.container_statuses = containers::statuses(inputs, names::containers(pod), old.container_statuses.as_deref(), false);
     status.ephemeral_container_statuses =
         containers::statuses(inputs, &names::ephemeral_containers(pod), old.ephemeral_container_statuses.as_deref(), true);
-    if inputs.verdict.is_some() && inputs.seen.containers.is_empty() && old.container_statuses.is_none() {
+    let refused = inputs.verdict.is_some() || is_terminal(pod);
+    if refused && inputs.seen.containers.is_empty() && old.container_statuses.is_none() {
         // Refused before anything was tried: there is nothing to say of its containers.
         status.init_container_statuses = None;
         status.container_statuses = None;
