@@ -49,12 +49,19 @@ async fn create_or_update(client: &kube::Client, name: &str, object: DynamicObje
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
     };
-    match api.create(&PostParams::default(), &object).await {
-        Err(kube::Error::Api(status)) if status.code == 409 => {
-            api.patch(name, &PatchParams::default(), &Patch::Merge(&object)).await?;
-            Ok(())
-        }
-        other => other.map(|_| ()).map_err(Into::into),
+    let there = api.get_metadata_opt(name).await.map_err(in_a_line)?;
+    let done = match there {
+        Some(_) => api.patch(name, &PatchParams::default(), &Patch::Merge(&object)).await,
+        None => api.create(&PostParams::default(), &object).await,
+    };
+    done.map(|_| ()).map_err(in_a_line)
+}
+
+/// An answer of the API server by its message alone; the client's own form repeats it three times.
+fn in_a_line(error: kube::Error) -> anyhow::Error {
+    match error {
+        kube::Error::Api(status) => anyhow::anyhow!("{}", status.message),
+        error => error.into(),
     }
 }
 

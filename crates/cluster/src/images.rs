@@ -17,6 +17,9 @@ use crate::{gate, options::Spec};
 /// What every pod's sandbox runs.
 pub const PAUSE: &str = "docker.io/kogge/pause:latest";
 
+/// Archives that the cluster itself needs, in the order in which it does.
+const OWN: [&str; 2] = ["pause.tar", "dns.tar"];
+
 /// Archives that have been imported into a node, by name, with what told them apart from others of that name.
 type Imported = BTreeMap<String, String>;
 
@@ -45,20 +48,28 @@ pub fn install(layout: &Layout, from: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Imports what the node does not have yet, the sandbox's image first. Returns how many archives that were.
-pub async fn import(layout: &Layout, node: &str) -> anyhow::Result<usize> {
+/// Imports what the node does not have yet, the cluster's own images first: those of the sandbox and of DNS. Returns
+/// how many archives that were; calls `own_there` when the first of them are in.
+pub async fn import(layout: &Layout, node: &str, own_there: impl FnOnce()) -> anyhow::Result<usize> {
     let files = layout.node(node);
     let mut imported: Imported =
         std::fs::read_to_string(files.images()).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let mut missing = archives(&layout.images())?;
     missing.retain(|path| imported.get(&name(path)) != Some(&version(path)));
-    missing.sort_by_key(|path| name(path) != "pause.tar");
-    if missing.is_empty() {
-        return Ok(0);
+    missing.sort_by_key(|path| OWN.iter().position(|own| name(path) == *own).unwrap_or(OWN.len()));
+    let own = missing.iter().filter(|path| OWN.contains(&name(path).as_str())).count();
+    let mut own_there = Some(own_there);
+    if !missing.is_empty() {
+        gate::open(&Gate::Socket(files.containerd_socket())).await;
     }
-    gate::open(&Gate::Socket(files.containerd_socket())).await;
     let runtime = cri::containerd::Containerd::new(files.containerd_socket());
-    for path in &missing {
+    for done in 0..=missing.len() {
+        if done == own
+            && let Some(own_there) = own_there.take()
+        {
+            own_there();
+        }
+        let Some(path) = missing.get(done) else { break };
         let import = cri::Runtime::import_image(&runtime, path);
         import.await.with_context(|| format!("importing {} into {node}", path.display()))?;
         imported.insert(name(path), version(path));
@@ -74,7 +85,7 @@ pub async fn load(dir: &Path, archive: &Path) -> anyhow::Result<Vec<String>> {
     keep(&layout, archive)?;
     let mut loaded = vec![];
     for node in running(&layout, &spec).await {
-        import(&layout, &node).await?;
+        import(&layout, &node, || ()).await?;
         loaded.push(node);
     }
     Ok(loaded)

@@ -1,6 +1,6 @@
 //! What this machine is and has: checked before anything is changed, so that what is missing is told in one line.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -59,20 +59,16 @@ pub fn hostname() -> String {
     nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "localhost".into())
 }
 
-/// Addresses by which this machine can be reached from elsewhere.
+/// Addresses by which this machine is known to others: those it would use to reach them. No packet is sent.
 pub fn addresses() -> Vec<IpAddr> {
-    let Ok(all) = nix::ifaddrs::getifaddrs() else { return vec![] };
-    all.filter(|interface| !interface.interface_name.starts_with(crate::network::PREFIX))
-        .filter_map(|interface| {
-            let address = interface.address?;
-            let v4 = address.as_sockaddr_in().map(|address| IpAddr::from(address.ip()));
-            v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::from(address.ip())))
-        })
-        .filter(|address| match address {
-            IpAddr::V4(address) => !address.is_loopback(),
-            IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
-        })
-        .collect()
+    let far = [IpAddr::from([192, 0, 2, 1]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1])];
+    let towards = |far: IpAddr| {
+        let any = if far.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
+        let socket = UdpSocket::bind((any, 0)).ok()?;
+        socket.connect((far, 53)).ok()?;
+        socket.local_addr().ok().map(|address| address.ip())
+    };
+    far.into_iter().filter_map(towards).filter(|address| !address.is_loopback()).collect()
 }
 
 /// Whether OOM scores may be lowered.

@@ -19,7 +19,7 @@ use crate::layout::Layout;
 use crate::options::Spec;
 
 /// All of our devices in this machine's namespace begin with it.
-pub const PREFIX: &str = "kogge";
+const PREFIX: &str = "kogge";
 const BRIDGE: &str = "kogge0";
 const TABLE: &str = "kogge-segment";
 

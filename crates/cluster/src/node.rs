@@ -59,7 +59,7 @@ async fn start(layout: &Layout, spec: &Spec, name: &str) -> anyhow::Result<()> {
         }
     }
     supervisor::want(layout, &spec.bin_dir.join("kctl"), wanted).await?;
-    crate::images::import(layout, name).await?;
+    crate::images::import(layout, name, || ()).await?;
     Ok(())
 }
 

@@ -154,12 +154,10 @@ struct Work<'a> {
 impl Work<'_> {
     async fn run(&self, no_wait: bool) -> anyhow::Result<()> {
         let client = client::connect(&self.layout.admin_kubeconfig(), "kctl")?;
-        let (imported, mut images) = watch::channel(false);
-        let import = async {
-            self.step("images", self.import_images()).await?;
-            imported.send_replace(true);
-            Ok(())
-        };
+        // The nodes that do not have the cluster's own images yet.
+        let (without, mut images) = watch::channel(self.spec.nodes.len());
+        let own_there = || without.send_modify(|nodes| *nodes = nodes.saturating_sub(1));
+        let import = self.step("images", self.import_images(&own_there));
         let api = async {
             self.step("etcd", async {
                 gate::open(&Gate::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 2379)))).await;
@@ -185,7 +183,7 @@ impl Work<'_> {
             let dns = async {
                 addons::apply_access(&client).await?;
                 // Its image is on every node before its pod can be on any.
-                images.wait_for(|imported| *imported).await?;
+                images.wait_for(|without| *without == 0).await?;
                 addons::apply_dns(&client, self.spec).await?;
                 if no_wait {
                     return Ok(());
@@ -202,8 +200,8 @@ impl Work<'_> {
         tokio::try_join!(import, api).map(|_: ((), ())| ())
     }
 
-    async fn import_images(&self) -> anyhow::Result<String> {
-        let nodes = self.spec.nodes.iter().map(|node| images::import(self.layout, node));
+    async fn import_images(&self, own_there: &impl Fn()) -> anyhow::Result<String> {
+        let nodes = self.spec.nodes.iter().map(|node| images::import(self.layout, node, own_there));
         let count: usize = try_join_all(nodes).await?.into_iter().sum();
         gate::open(&Gate::Tcp(SocketAddr::from((self.host(), IMAGES_PORT)))).await;
         Ok(if count == 0 { "present".to_owned() } else { format!("{count} imported") })
