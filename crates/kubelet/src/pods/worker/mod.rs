@@ -3,6 +3,9 @@
 //!
 //! What is to be done is decided in `pod_lifecycle`; here is only who does it, and when again.
 
+mod ending;
+mod status_report;
+
 use super::{
     Pods,
     mailbox::{Inbox, Mailbox},
@@ -11,7 +14,7 @@ use super::{
     status_writer::StatusWriter,
     stop,
 };
-use crate::{context::Context, metrics, note, probes, runtime::observe::Observer, volumes, volumes::objects::Objects};
+use crate::{context::Context, note, probes, runtime::observe::Observer, volumes::objects::Objects};
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use pod_lifecycle::{
@@ -19,7 +22,7 @@ use pod_lifecycle::{
     actions::{self, Actions, CRASH_LOOP},
     backoff::Backoffs,
     core::{Pod, PodStatus},
-    gc, names, status, termination,
+    names, status, termination,
     worker::{Effect, Event, State, step},
 };
 use std::{
@@ -428,100 +431,6 @@ impl Worker {
         tokio::spawn(async move {
             let good = stop::everything(context, pod, seen, deadline).await;
             drop(reports.send(Report::Stopped { failed: !good }).await);
-        });
-    }
-
-    fn report_status(&mut self) {
-        let over = matches!(self.state, State::Terminated { .. } | State::Ended | State::Finished | State::Gone);
-        let mut pod = (*self.pod).clone();
-        pod.status = Some(self.known_status());
-        let status = status::generate(&status::Inputs {
-            pod: &pod,
-            seen: &self.seen,
-            waiting: &self.waiting,
-            health: &self.probes,
-            host_ips: &self.context.host_ips,
-            runtime: &self.context.runtime_name,
-            over,
-            verdict: self.verdict.as_ref(),
-            now: self.context.clock.now(),
-        });
-        if !self.running_seen && status.phase.as_deref() == Some("Running") {
-            self.running_seen = true;
-            metrics::POD_START.observe(self.begun.elapsed().as_secs_f64());
-        }
-        self.status = status.clone();
-        pod.status = Some(status.clone());
-        let pod = Arc::new(pod);
-        self.context.directory.put(pod.clone(), self.seen.clone());
-        self.writer.write(pod, status);
-    }
-
-    /// Ours, but conditions of other writers as the API has them.
-    fn known_status(&self) -> PodStatus {
-        let mut known = self.status.clone();
-        let api = self.pod.status.as_ref().and_then(|s| s.conditions.clone()).unwrap_or_default();
-        let conditions = known.conditions.get_or_insert_default();
-        for condition in api {
-            if !conditions.iter().any(|c| c.type_ == condition.type_) {
-                conditions.push(condition);
-            }
-        }
-        known
-    }
-
-    /// Ended containers beyond the one that is kept of each name, and empty old sandboxes.
-    fn collect_garbage(&mut self) {
-        let seen = self.seen.clone();
-        self.collecting.retain(|id| seen.containers.iter().any(|c| c.id == *id));
-        let mut containers: Vec<_> = gc::dead_containers(&self.seen).into_iter().cloned().collect();
-        containers.retain(|c| self.collecting.insert(c.id.clone()));
-        let sandboxes: Vec<String> = gc::dead_sandboxes(&self.seen).into_iter().map(str::to_owned).collect();
-        if containers.is_empty() && sandboxes.is_empty() {
-            return;
-        }
-        let (context, pod) = (self.context.clone(), self.pod.clone());
-        tokio::spawn(async move {
-            let ids: Vec<String> = containers.iter().map(|c| c.id.clone()).collect();
-            stop::remove_all(&context, &ids, &sandboxes).await;
-            for container in containers {
-                crate::logs::remove_container(&context, &pod, &container);
-            }
-        });
-    }
-
-    /// Volumes and cgroups of a pod nothing of which runs. What explains its end stays until the object goes.
-    fn clean_up(&mut self) {
-        self.objects = Arc::default();
-        self.probes = probes::Group::default();
-        let (context, reports, uid) = (self.context.clone(), self.reports.0.clone(), names::uid(&self.pod).to_owned());
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = volumes::unmount(&context, &uid) {
-                tracing::warn!(uid, "cannot take a pod's volumes away: {error:#}");
-            }
-            if let Some(cgroups) = &context.cgroups {
-                cgroups.remove_pod(&uid);
-            }
-            drop(reports.blocking_send(Report::CleanedUp));
-        });
-    }
-
-    /// The object is gone: nothing of the pod is kept.
-    fn forget(&mut self) {
-        let uid = names::uid(&self.pod).to_owned();
-        self.context.images.forget_pod(&uid);
-        self.context.tokens.forget_pod(&uid);
-        self.context.directory.remove(&uid);
-        let (context, pods, pod, seen) = (self.context.clone(), self.pods.clone(), self.pod.clone(), self.seen.clone());
-        tokio::spawn(async move {
-            let containers: Vec<String> = seen.containers.iter().map(|c| c.id.clone()).collect();
-            let sandboxes: Vec<String> = seen.sandboxes.iter().map(|s| s.id.clone()).collect();
-            stop::remove_all(&context, &containers, &sandboxes).await;
-            crate::logs::remove_pod(&context, &pod, &seen);
-            if let Err(error) = volumes::remove(&context, &uid) {
-                tracing::warn!(uid, "cannot remove a pod's directory: {error:#}");
-            }
-            pods.forget(&uid);
         });
     }
 }
