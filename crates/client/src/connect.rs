@@ -266,7 +266,48 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 #[cfg(test)]
 mod tests {
+    use api_types::k8s_openapi::api::core::v1::Node;
+    use component::{
+        Shutdown,
+        serve::{self, Handler, Peer},
+    };
+
     use super::*;
+    use crate::Api;
+
+    /// Answers with who asks and how.
+    struct Echo;
+
+    impl Handler for Echo {
+        async fn handle(&self, request: Request<Incoming>, _: Arc<Peer>) -> Response<serve::Body> {
+            let header = |name| request.headers().get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+            let name = format!("{:?} {} {}", request.version(), header(header::USER_AGENT), header(header::AUTHORIZATION));
+            Response::new(serde_json::json!({"metadata": {"name": name}}).to_string().into())
+        }
+    }
+
+    struct Secret;
+
+    impl TokenSource for Secret {
+        fn token(&self) -> BoxFuture<'_, anyhow::Result<Arc<str>>> {
+            Box::pin(async { Ok("secret".into()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn speaks_over_streams_in_memory() {
+        let connector = Connector::in_memory("agent", |_| async {
+            let (ours, theirs) = tokio::io::duplex(4096);
+            tokio::spawn(serve::stream(theirs, Peer::default(), Arc::new(Echo), Shutdown::new()));
+            Ok(ours)
+        })
+        .unwrap();
+        let name = |client: kube::Client| async {
+            Api::from(client).get::<Node>("", "n").await.unwrap().unwrap().metadata.name.unwrap()
+        };
+        assert_eq!(name(connector.client()).await, "HTTP/2.0 agent ");
+        assert_eq!(name(connector.client_with_token(Arc::new(Secret))).await, "HTTP/2.0 agent Bearer secret");
+    }
 
     #[test]
     fn paths_follow_the_servers_prefix() {

@@ -12,6 +12,8 @@ mod credentials;
 mod dial;
 pub mod discovery;
 pub mod executor;
+#[cfg(test)]
+mod fake;
 mod informer;
 pub mod kubeconfig;
 mod leader;
