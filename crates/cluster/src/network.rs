@@ -13,6 +13,7 @@ use anyhow::Context;
 use futures::TryStreamExt;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
+use rtnetlink::packet_route::route::RouteProtocol;
 use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use crate::layout::Layout;
@@ -21,6 +22,8 @@ use crate::options::Spec;
 /// All of our devices in this machine's namespace begin with it.
 const PREFIX: &str = "kogge";
 const BRIDGE: &str = "kogge0";
+/// The origin that `kogge-cni` gives its routes, which outlive it.
+const AGENT: RouteProtocol = RouteProtocol::Other(107);
 const TABLE: &str = "kogge-segment";
 
 /// Makes the segment and the namespaces of the nodes that are missing. Changes nothing where all is there.
@@ -36,13 +39,20 @@ pub async fn ensure(layout: &Layout, spec: &Spec) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Removes the segment, and with it every route through it.
+/// Removes the segment, with it every route through it, and the other routes of the network agent.
 pub async fn remove(layout: &Layout, spec: &Spec) {
     for node in spec.nodes.iter().filter(|node| !spec.is_host(node)) {
         remove_node(layout, spec, node).await;
     }
-    if let Ok(handle) = connect() {
-        delete_link(&handle, BRIDGE).await;
+    let Ok(handle) = connect() else { return };
+    delete_link(&handle, BRIDGE).await;
+    let mut routes = handle.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build()).execute();
+    while let Ok(Some(route)) = routes.try_next().await {
+        if route.header.protocol == AGENT
+            && let Err(error) = handle.route().del(route).execute().await
+        {
+            tracing::warn!(%error, "a route cannot be removed");
+        }
     }
 }
 

@@ -14,8 +14,9 @@ use tokio::net::TcpListener;
 use crate::Config;
 use crate::view::Caches;
 
-/// A probe's request is over at once.
 const DRAIN: Duration = Duration::from_millis(100);
+/// A probe that comes early is kept waiting for so long: the next one would come seconds after we are ready.
+const EARLY: Duration = Duration::from_millis(900);
 
 /// Serves the three ports until shutdown begins.
 pub async fn run(config: &Config, view: Caches, shutdown: Shutdown) -> anyhow::Result<()> {
@@ -49,8 +50,10 @@ impl Handler for Side {
     async fn handle(&self, request: Request<Incoming>, _peer: Arc<Peer>) -> Response<Body> {
         let (status, text) = match (self.page, request.uri().path()) {
             (Page::Health, "/health") => (StatusCode::OK, "OK".to_owned()),
-            (Page::Ready, "/ready") if self.view.is_synced() => (StatusCode::OK, "OK".to_owned()),
-            (Page::Ready, "/ready") => (StatusCode::SERVICE_UNAVAILABLE, "kubernetes".to_owned()),
+            (Page::Ready, "/ready") => match tokio::time::timeout(EARLY, self.view.synced()).await {
+                Ok(()) => (StatusCode::OK, "OK".to_owned()),
+                Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "kubernetes".to_owned()),
+            },
             (Page::Metrics, "/metrics") => (StatusCode::OK, component::metrics::render()),
             _ => (StatusCode::NOT_FOUND, "404 page not found\n".to_owned()),
         };

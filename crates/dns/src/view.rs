@@ -41,6 +41,12 @@ impl Caches {
     pub fn is_synced(&self) -> bool {
         self.namespaces.has_synced() && self.services.has_synced() && self.slices.has_synced()
     }
+
+    pub async fn synced(&self) {
+        self.namespaces.synced().await;
+        self.services.synced().await;
+        self.slices.synced().await;
+    }
 }
 
 impl View for Caches {
