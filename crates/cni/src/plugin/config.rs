@@ -57,15 +57,19 @@ struct RuntimeConfig {
 }
 
 /// A port of the host that leads to a port of the pod.
+///
+/// The convention says `hostPort`; containerd writes `HostPort`, because Go's decoder does not mind.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PortMapping {
+    #[serde(alias = "HostPort")]
     pub host_port: u16,
+    #[serde(alias = "ContainerPort")]
     pub container_port: u16,
-    #[serde(default)]
+    #[serde(default, alias = "Protocol")]
     pub protocol: String,
     /// Only this address of the host; all of them when empty.
-    #[serde(default, rename = "hostIP")]
+    #[serde(default, rename = "hostIP", alias = "HostIP")]
     pub host_ip: String,
 }
 
@@ -139,11 +143,12 @@ mod tests {
         let mut plugin = list["plugins"][0].clone();
         plugin["cniVersion"] = list["cniVersion"].clone();
         plugin["runtimeConfig"] = serde_json::json!({"portMappings": [
-            {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}, {"hostPort": 0, "containerPort": 81}
+            {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}, {"hostPort": 0, "containerPort": 81},
+            {"HostPort": 53, "ContainerPort": 53, "Protocol": "udp", "HostIP": ""}
         ]});
         let parsed = NetConf::parse(&plugin.to_string()).unwrap();
         assert_eq!(parsed.plugin().unwrap(), conf);
-        assert_eq!(parsed.port_mappings().map(|mapping| mapping.host_port).collect::<Vec<_>>(), [8080]);
+        assert_eq!(parsed.port_mappings().map(|mapping| mapping.host_port).collect::<Vec<_>>(), [8080, 53]);
     }
 
     #[test]
