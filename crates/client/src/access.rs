@@ -59,8 +59,7 @@ impl DelegatedAccess {
                 });
             }
         }
-        let review =
-            json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec});
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec});
         let review: SubjectAccessReview = self.api.post(ACCESS, &review).await?;
         Ok(review.status.is_some_and(|status| status.allowed))
     }

@@ -17,9 +17,10 @@ impl Jitter {
     /// A seed that differs between processes and machines, so that they do not act in step.
     pub fn from_name(name: &str) -> Self {
         // FNV-1a.
-        Self::new(name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        }))
+        Self::new(
+            name.bytes()
+                .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)),
+        )
     }
 
     /// The next number of the sequence (splitmix64).

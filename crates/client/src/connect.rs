@@ -281,7 +281,8 @@ mod tests {
     impl Handler for Echo {
         async fn handle(&self, request: Request<Incoming>, _: Arc<Peer>) -> Response<serve::Body> {
             let header = |name| request.headers().get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
-            let name = format!("{:?} {} {}", request.version(), header(header::USER_AGENT), header(header::AUTHORIZATION));
+            let name =
+                format!("{:?} {} {}", request.version(), header(header::USER_AGENT), header(header::AUTHORIZATION));
             Response::new(serde_json::json!({"metadata": {"name": name}}).to_string().into())
         }
     }

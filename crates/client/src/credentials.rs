@@ -276,9 +276,8 @@ pub(crate) fn from_kubeconfig(path: &Path) -> anyhow::Result<User> {
 fn user_of(config: &Kubeconfig, dir: &Path) -> anyhow::Result<User> {
     let current = &config.current_context;
     let context = config.context(current).with_context(|| format!("there is no context \"{current}\""))?;
-    let cluster = config
-        .cluster(&context.cluster)
-        .with_context(|| format!("there is no cluster \"{}\"", context.cluster))?;
+    let cluster =
+        config.cluster(&context.cluster).with_context(|| format!("there is no cluster \"{}\"", context.cluster))?;
     let user = match context.user.as_str() {
         "" => kubeconfig::User::default(),
         name => config.user(name).cloned().with_context(|| format!("there is no user \"{name}\""))?,

@@ -101,9 +101,8 @@ impl Groups {
                     found.stale.push(format!("{name}/{}", version.version));
                 }
                 for kind in version.resources {
-                    let known = |served: &Served| {
-                        served.resource.group == name && served.resource.plural == kind.resource
-                    };
+                    let known =
+                        |served: &Served| served.resource.group == name && served.resource.plural == kind.resource;
                     if found.kinds.iter().any(known) {
                         continue;
                     }

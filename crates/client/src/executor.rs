@@ -76,9 +76,9 @@ pub struct WriteError {
 }
 
 impl WriteError {
-    /// Lost a race with another writer: nothing to report, decide again.
+    /// Lost a race with another writer, or with the end of the namespace: nothing to report, decide again.
     pub fn is_stale(&self) -> bool {
-        self.source.is_conflict() || self.source.is_not_found()
+        self.source.is_conflict() || self.source.is_not_found() || terminating(&self.source)
     }
 }
 
@@ -254,9 +254,10 @@ fn filled(note: &Note, place: &str, text: &str) -> Note {
 
 /// A namespace that is being deleted takes no new objects: nothing anyone could act on.
 fn terminating(error: &Error) -> bool {
-    error.status().and_then(|status| status.details.as_ref()).is_some_and(|details| {
-        details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating")
-    })
+    error
+        .status()
+        .and_then(|status| status.details.as_ref())
+        .is_some_and(|details| details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating"))
 }
 
 fn said(error: &Error) -> String {

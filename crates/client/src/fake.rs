@@ -1,10 +1,6 @@
 //! A small API server in memory, for the tests of this crate: one kind's collection semantics over any path.
 
-use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -125,7 +121,8 @@ impl Fake {
         let (kind, mut object) = match object {
             Some(mut object) => {
                 let known = inner.objects.get(path);
-                let uid = known.map_or_else(|| json!(format!("uid-{}", inner.revision)), |o| o["metadata"]["uid"].clone());
+                let uid =
+                    known.map_or_else(|| json!(format!("uid-{}", inner.revision)), |o| o["metadata"]["uid"].clone());
                 object["metadata"]["uid"] = uid;
                 (if known.is_some() { "MODIFIED" } else { "ADDED" }, object)
             }
@@ -175,7 +172,9 @@ impl Fake {
         match (method.clone(), known) {
             (Method::POST, _) => {
                 let name = body["metadata"]["name"].as_str().map(str::to_owned);
-                let name = name.unwrap_or_else(|| format!("{}{}", body["metadata"]["generateName"].as_str().unwrap(), inner.revision));
+                let name = name.unwrap_or_else(|| {
+                    format!("{}{}", body["metadata"]["generateName"].as_str().unwrap(), inner.revision)
+                });
                 let path = format!("{path}/{name}");
                 if inner.objects.contains_key(&path) {
                     return status(409, "AlreadyExists");
@@ -220,8 +219,12 @@ impl Fake {
         if from + 1 < inner.oldest {
             return status(410, "Expired");
         }
-        let past: Vec<News> =
-            inner.log.iter().filter(|(revision, ..)| *revision > from).map(|(_, p, l)| News::Event(p.clone(), l.clone())).collect();
+        let past: Vec<News> = inner
+            .log
+            .iter()
+            .filter(|(revision, ..)| *revision > from)
+            .map(|(_, p, l)| News::Event(p.clone(), l.clone()))
+            .collect();
         let live = BroadcastStream::new(self.0.news.subscribe()).filter_map(|news| async { news.ok() });
         let path = path.to_owned();
         let lines = stream::iter(past)
@@ -245,7 +248,8 @@ impl Fake {
 fn under(collection: &str, object: &str) -> bool {
     let (folder, _) = object.rsplit_once('/').unwrap();
     let plural = collection.rsplit('/').next().unwrap();
-    folder == collection || (folder.contains("/namespaces/") && !collection.contains("/namespaces/") && folder.ends_with(plural))
+    folder == collection
+        || (folder.contains("/namespaces/") && !collection.contains("/namespaces/") && folder.ends_with(plural))
 }
 
 fn json_answer(value: &Value) -> Answer {

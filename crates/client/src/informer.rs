@@ -8,11 +8,17 @@ use std::{
     any::{Any, TypeId},
     borrow::Cow,
     collections::HashMap,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use api_types::{Status, object::{Object, Resource, Watched}};
+use api_types::{
+    Status,
+    object::{Object, Resource, Watched},
+};
 use bytes::{Buf, Bytes, BytesMut};
 use component::Shutdown;
 use http::{Request, header};
@@ -20,7 +26,7 @@ use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
@@ -35,7 +41,7 @@ const WATCH_FOR: Duration = Duration::from_secs(300);
 /// A watch that the server has not ended by then is dead.
 const WATCH_OVERDUE: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A watch that lived this long was a good one: the next pause is short again.
 const LIVED: Duration = Duration::from_secs(10);
 
@@ -94,8 +100,53 @@ pub struct Informers(Arc<Inner>);
 struct Inner {
     api: Api,
     jitter: Jitter,
+    outage: Outage,
     shutdown: Shutdown,
     stores: Mutex<HashMap<(TypeId, Target), Box<dyn Any + Send + Sync>>>,
+}
+
+/// What the watches of a process know together: one line tells of an outage, one of its end, and the first watch that
+/// gets through wakes the others.
+#[derive(Default)]
+struct Outage {
+    failing: AtomicUsize,
+    over: Notify,
+}
+
+/// One watch's part in it.
+struct Failing<'a> {
+    outage: &'a Outage,
+    is: bool,
+}
+
+impl Failing<'_> {
+    fn begins(&mut self, resource: &Resource, error: &anyhow::Error) {
+        if std::mem::replace(&mut self.is, true) {
+            return;
+        }
+        if self.outage.failing.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::warn!(resource = %resource.plural, "cannot watch: {error:#}");
+        } else {
+            tracing::debug!(resource = %resource.plural, "cannot watch either: {error:#}");
+        }
+    }
+
+    fn ends(&mut self) {
+        if std::mem::replace(&mut self.is, false) {
+            if self.outage.failing.fetch_sub(1, Ordering::Relaxed) == 1 {
+                tracing::info!("watching again");
+            }
+            self.outage.over.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Failing<'_> {
+    fn drop(&mut self) {
+        if self.is {
+            self.outage.failing.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What the registry remembers of a store without keeping it alive.
@@ -110,6 +161,7 @@ impl Informers {
         Self(Arc::new(Inner {
             api: client.into(),
             jitter: Jitter::new(seed),
+            outage: Outage::default(),
             shutdown,
             stores: Mutex::new(HashMap::new()),
         }))
@@ -164,51 +216,39 @@ struct Keeper<K> {
 impl<K: Object> Keeper<K> {
     async fn run(self) {
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        let outage = &self.inner.outage;
+        let mut failing = Failing { outage, is: false };
         let mut listed = false;
-        let mut quiet = false;
         loop {
-            if !listed {
+            let begun = Instant::now();
+            let ended = if listed {
+                tokio::select! {
+                    ended = self.watch(&mut failing) => ended,
+                    () = self.shared.list_again.notified() => Ended::Expired,
+                }
+            } else {
                 match self.list().await {
                     Ok(()) => {
                         listed = true;
-                        if std::mem::take(&mut quiet) {
-                            tracing::info!(resource = %self.target.resource.plural, "listed again");
-                        }
-                    }
-                    Err(error) => {
-                        if !std::mem::replace(&mut quiet, true) {
-                            let error = anyhow::Error::new(error);
-                            tracing::warn!(resource = %self.target.resource.plural, "cannot list: {error:#}");
-                        }
-                        tokio::time::sleep(backoff.next(&self.inner.jitter)).await;
                         continue;
                     }
-                }
-            }
-            let begun = Instant::now();
-            let ended = tokio::select! {
-                ended = self.watch() => ended,
-                () = self.shared.list_again.notified() => {
-                    listed = false;
-                    continue;
+                    Err(error) => Ended::Failed(error.into()),
                 }
             };
             self.shared.lost();
             if begun.elapsed() > LIVED {
                 backoff.reset();
-                quiet = false;
             }
             match ended {
                 Ended::Resume if begun.elapsed() > LIVED => continue,
                 Ended::Resume => {}
                 Ended::Expired => listed = false,
-                Ended::Failed(error) => {
-                    if !std::mem::replace(&mut quiet, true) {
-                        tracing::warn!(resource = %self.target.resource.plural, "watch failed: {error:#}");
-                    }
-                }
+                Ended::Failed(error) => failing.begins(&self.target.resource, &error),
             }
-            tokio::time::sleep(backoff.next(&self.inner.jitter)).await;
+            tokio::select! {
+                () = tokio::time::sleep(backoff.next(&self.inner.jitter)) => {}
+                () = outage.over.notified() => {}
+            }
         }
     }
 
@@ -247,7 +287,7 @@ impl<K: Object> Keeper<K> {
         }
     }
 
-    async fn watch(&self) -> Ended {
+    async fn watch(&self, failing: &mut Failing<'_>) -> Ended {
         let allowed = self.inner.jitter.spread(WATCH_FOR, 1.0);
         let query = format!(
             "watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={}",
@@ -260,6 +300,7 @@ impl<K: Object> Keeper<K> {
             match self.inner.api.open(request, Bytes::new()).await {
                 Ok(answer) => {
                     self.shared.heard();
+                    failing.ends();
                     self.read(answer.into_body()).await
                 }
                 Err(error) if error.code() == 410 => Ended::Expired,
@@ -299,7 +340,8 @@ impl<K: Object> Keeper<K> {
 
     fn line(&self, line: &[u8]) -> Result<(), Ended> {
         let change: Line<'_> = serde_json::from_slice(line).map_err(|error| Ended::Failed(error.into()))?;
-        let object = || decode::<K>(change.object).map_err(|error| Ended::Failed(self.undecodable(change.object, error)));
+        let object =
+            || decode::<K>(change.object).map_err(|error| Ended::Failed(self.undecodable(change.object, error)));
         match &*change.kind {
             "ADDED" | "MODIFIED" => self.shared.apply(object()?),
             "DELETED" => self.shared.delete(&object()?),

@@ -62,7 +62,13 @@ struct Occurrence {
 
 impl Recorder {
     /// `instance` is the host or pod this process runs on.
-    pub fn new(client: kube::Client, component: &str, instance: &str, clock: Arc<dyn Clock>, shutdown: Shutdown) -> Self {
+    pub fn new(
+        client: kube::Client,
+        component: &str,
+        instance: &str,
+        clock: Arc<dyn Clock>,
+        shutdown: Shutdown,
+    ) -> Self {
         let (queue, inbox) = mpsc::channel(QUEUE);
         let writer = Writer { api: client.into(), memory: Memory::default() };
         tokio::spawn(async move {

@@ -22,7 +22,10 @@ use api_types::object::Object;
 #[derive(Debug)]
 pub enum Event<K> {
     /// `old` is what was known before; none for an object that is new.
-    Applied { old: Option<Arc<K>>, new: Arc<K> },
+    Applied {
+        old: Option<Arc<K>>,
+        new: Arc<K>,
+    },
     Deleted(Arc<K>),
 }
 

@@ -19,7 +19,8 @@ mod metrics;
 use metrics::Metrics;
 
 const FIRST_RETRY: Duration = Duration::from_millis(5);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// Short, so that what failed in an outage is done soon after it.
+const LONGEST_RETRY: Duration = Duration::from_secs(15);
 
 pub struct WorkQueue<Key> {
     state: Mutex<State<Key>>,

@@ -76,8 +76,7 @@ impl Context {
     /// Writes as the service account `name`, and reports events under that name.
     pub fn executor(&self, name: &'static str) -> Executor {
         let client = self.identities.client(name);
-        let recorder =
-            Recorder::new(client.clone(), name, "", self.clock.clone(), self.shutdown.clone());
+        let recorder = Recorder::new(client.clone(), name, "", self.clock.clone(), self.shutdown.clone());
         Executor::new(client, recorder)
     }
 }

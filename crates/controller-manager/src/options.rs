@@ -159,8 +159,7 @@ mod tests {
     #[test]
     fn switches_controllers() {
         let check = |given: &str, name: &str, expected: bool| {
-            let options =
-                Options::parse_from(["x", "--kubeconfig", "k", "--controllers", given]);
+            let options = Options::parse_from(["x", "--kubeconfig", "k", "--controllers", given]);
             assert_eq!(options.wants(name), expected, "{given} {name}");
         };
         check("*", "deployment-controller", true);

@@ -220,7 +220,12 @@ mod tests {
         check(KUBELET_CLIENT, "system:node:a", node("admin"), &[]);
         check(KUBELET_SERVING, "system:node:a", node("system:node:a"), &[]);
         check(KUBELET_CLIENT, "a", Request { dns_names: 1, ..node("system:node:a") }, &[]);
-        check(KUBELET_CLIENT, "a", Request { organizations: vec!["system:masters".into()], ..node("system:node:a") }, &[]);
+        check(
+            KUBELET_CLIENT,
+            "a",
+            Request { organizations: vec!["system:masters".into()], ..node("system:node:a") },
+            &[],
+        );
     }
 
     #[test]
@@ -236,7 +241,12 @@ mod tests {
         check(KUBELET_SERVING, &["digital signature", "server auth"], node("system:node:a"), false);
         check(KUBELET_CLIENT, &["digital signature", "client auth", "cert sign"], node("system:node:a"), false);
         check(CLIENT, &["client auth"], Request { common_name: "jane".into(), ..Request::default() }, true);
-        check(CLIENT, &["client auth"], Request { organizations: vec!["system:masters".into()], ..Request::default() }, false);
+        check(
+            CLIENT,
+            &["client auth"],
+            Request { organizations: vec!["system:masters".into()], ..Request::default() },
+            false,
+        );
         check("example.com/mine", &["client auth"], Request::default(), false);
     }
 

@@ -94,7 +94,8 @@ fn conditions_of(found: &Found) -> [Wanted; 4] {
         Wanted {
             kind: "NamespaceDeletionDiscoveryFailure",
             bad: (!discovery.is_empty()).then(|| {
-                let text = format!("Discovery failed for some groups, {} failing: {}", discovery.len(), failures(discovery));
+                let text =
+                    format!("Discovery failed for some groups, {} failing: {}", discovery.len(), failures(discovery));
                 ("DiscoveryFailed", text)
             }),
             good: ("ResourcesDiscovered", "All resources successfully discovered"),
@@ -102,8 +103,11 @@ fn conditions_of(found: &Found) -> [Wanted; 4] {
         Wanted {
             kind: "NamespaceDeletionContentFailure",
             bad: (!deletion.is_empty()).then(|| {
-                let text =
-                    format!("Failed to delete all resource types, {} remaining: {}", deletion.len(), failures(deletion));
+                let text = format!(
+                    "Failed to delete all resource types, {} remaining: {}",
+                    deletion.len(),
+                    failures(deletion)
+                );
                 ("ContentDeletionFailed", text)
             }),
             good: ("ContentDeleted", "All content successfully deleted, may be waiting on finalization"),
@@ -138,10 +142,8 @@ fn finalizers(found: &Found) -> Option<String> {
     for finalizer in found.remaining.values().flatten().flatten() {
         *counts.entry(finalizer).or_default() += 1;
     }
-    let parts: Vec<String> = counts
-        .into_iter()
-        .map(|(finalizer, count)| format!("{finalizer} in {count} resource instances"))
-        .collect();
+    let parts: Vec<String> =
+        counts.into_iter().map(|(finalizer, count)| format!("{finalizer} in {count} resource instances")).collect();
     (!parts.is_empty()).then(|| format!("Some content in the namespace has finalizers remaining: {}", parts.join(", ")))
 }
 
@@ -214,7 +216,10 @@ mod tests {
         );
         assert_eq!(
             message("NamespaceFinalizersRemaining"),
-            ("True".into(), "Some content in the namespace has finalizers remaining: a/b in 1 resource instances".into())
+            (
+                "True".into(),
+                "Some content in the namespace has finalizers remaining: a/b in 1 resource instances".into()
+            )
         );
         assert_eq!(message("NamespaceDeletionContentFailure").0, "False");
         assert!(conclude(&said, &found, Timestamp::UNIX_EPOCH).is_empty(), "nothing new to say");

@@ -138,7 +138,8 @@ mod tests {
     }
 
     fn check(tolerations: Value, now: i64, expected: Fate) {
-        let taints = json!([{"key": TAINT, "effect": "NoExecute", "timeAdded": at(100)}, {"key": "x", "effect": "NoSchedule"}]);
+        let taints =
+            json!([{"key": TAINT, "effect": "NoExecute", "timeAdded": at(100)}, {"key": "x", "effect": "NoSchedule"}]);
         let plan = reconcile(&pod(tolerations.clone()), Some(&node(taints)), at(now));
         let fate = match (plan.is_empty(), plan.again_in) {
             (true, None) => Fate::Stays,

@@ -9,7 +9,11 @@ fn occurrence(second: i64, text: &str) -> Occurrence {
         reason: "Reason".into(),
         text: text.into(),
         action: String::new(),
-        regarding: ObjectReference { name: Some("o".into()), namespace: Some("n".into()), ..ObjectReference::default() },
+        regarding: ObjectReference {
+            name: Some("o".into()),
+            namespace: Some("n".into()),
+            ..ObjectReference::default()
+        },
         related: None,
     }
 }

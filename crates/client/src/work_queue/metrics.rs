@@ -3,8 +3,7 @@
 use std::sync::LazyLock;
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    exponential_buckets,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, exponential_buckets,
 };
 
 pub(super) struct Metrics {
@@ -32,11 +31,8 @@ static FAMILIES: LazyLock<Families> = LazyLock::new(|| {
     let families = Families {
         depth: IntGaugeVec::new(opts("workqueue_depth", "Current depth of workqueue"), &["name"])
             .expect("a valid metric"),
-        adds: IntCounterVec::new(
-            opts("workqueue_adds_total", "Total number of adds handled by workqueue"),
-            &["name"],
-        )
-        .expect("a valid metric"),
+        adds: IntCounterVec::new(opts("workqueue_adds_total", "Total number of adds handled by workqueue"), &["name"])
+            .expect("a valid metric"),
         retries: IntCounterVec::new(
             opts("workqueue_retries_total", "Total number of retries handled by workqueue"),
             &["name"],

@@ -63,9 +63,7 @@ pub fn start(context: &Context) -> anyhow::Result<Vec<JoinHandle<()>>> {
     Ok(vec![kit::run(context, reconciler, executor, queue, workers, synced)])
 }
 
-fn controller(
-    set: &ReplicaSet,
-) -> Option<&api_types::k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference> {
+fn controller(set: &ReplicaSet) -> Option<&api_types::k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference> {
     set.metadata.owner_references.as_ref()?.iter().find(|owner| owner.controller == Some(true))
 }
 

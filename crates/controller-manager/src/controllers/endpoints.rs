@@ -31,8 +31,7 @@ pub fn start(context: &Context) -> anyhow::Result<Vec<JoinHandle<()>>> {
     kit::enqueue(&services, &queue);
     follow_pods(&pods, &services, &queue);
     kit::enqueue(&endpoints, &queue);
-    let reconciler =
-        AllEndpoints { services: services.clone(), pods: pods.clone(), endpoints: endpoints.clone() };
+    let reconciler = AllEndpoints { services: services.clone(), pods: pods.clone(), endpoints: endpoints.clone() };
     let synced = async move {
         services.synced().await;
         pods.synced().await;

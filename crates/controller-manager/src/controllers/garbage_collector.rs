@@ -115,8 +115,7 @@ impl Work for Collector {
                 }
                 Verdict::Ask(owner) => {
                     let api = self.executor.api();
-                    let found: Option<Bare> =
-                        api.get_metadata(&owner.resource, &owner.namespace, &owner.name).await?;
+                    let found: Option<Bare> = api.get_metadata(&owner.resource, &owner.namespace, &owner.name).await?;
                     let uid = owner.uid.unwrap_or_default();
                     let exists = found.is_some_and(|found| *found.metadata.uid == *uid);
                     let mut graph = self.graph.lock();

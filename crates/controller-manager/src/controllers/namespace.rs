@@ -91,10 +91,8 @@ impl Namespaces {
         let api = self.executor.api();
         let discovered = discover(api).await?;
         let stale = |version: String| format!("{version}: stale GroupVersion discovery: {version}");
-        let mut found = Found {
-            discovery_failures: discovered.stale.into_iter().map(stale).collect(),
-            ..Found::default()
-        };
+        let mut found =
+            Found { discovery_failures: discovered.stale.into_iter().map(stale).collect(), ..Found::default() };
         let served: Vec<Served> = discovered
             .kinds
             .into_iter()

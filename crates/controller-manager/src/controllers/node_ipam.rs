@@ -32,7 +32,8 @@ pub fn start(context: &Context) -> anyhow::Result<Vec<JoinHandle<()>>> {
     if !options.allocate_node_cidrs {
         return Ok(Vec::new());
     }
-    let parse = |texts: &[String]| texts.iter().map(|text| Ok(text.trim().parse()?)).collect::<anyhow::Result<Vec<Cidr>>>();
+    let parse =
+        |texts: &[String]| texts.iter().map(|text| Ok(text.trim().parse()?)).collect::<anyhow::Result<Vec<Cidr>>>();
     let cluster = parse(&options.cluster_cidr).context("--cluster-cidr")?;
     anyhow::ensure!(!cluster.is_empty(), "--allocate-node-cidrs needs --cluster-cidr");
     let services = parse(&options.service_cluster_ip_range).context("--service-cluster-ip-range")?;
@@ -47,7 +48,8 @@ pub fn start(context: &Context) -> anyhow::Result<Vec<JoinHandle<()>>> {
         move |event| {
             // Heartbeats are none of our business.
             let before = event.both().next().map(|node| ranges(node));
-            let same = event.both().count() == 2 && before.is_some_and(|b| !b.is_empty() && b == ranges(event.object()));
+            let same =
+                event.both().count() == 2 && before.is_some_and(|b| !b.is_empty() && b == ranges(event.object()));
             if !same {
                 queue.add(Key::of(&**event.object()));
             }
@@ -81,4 +83,3 @@ impl Reconciler for NodeIpam {
         Some(Decision::Do(plan))
     }
 }
-

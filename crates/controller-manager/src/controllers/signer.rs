@@ -24,9 +24,8 @@ pub struct Signer {
 impl Signer {
     pub fn from_files(certificate: &Path, key: &Path, longest: Duration) -> anyhow::Result<Self> {
         let read = |file: &Path| fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
-        Self::from_pem(&read(certificate)?, &read(key)?, longest).with_context(|| {
-            format!("{} and {} are not an authority", certificate.display(), key.display())
-        })
+        Self::from_pem(&read(certificate)?, &read(key)?, longest)
+            .with_context(|| format!("{} and {} are not an authority", certificate.display(), key.display()))
     }
 
     pub fn from_pem(certificate: &str, key: &str, longest: Duration) -> anyhow::Result<Self> {
@@ -49,9 +48,8 @@ impl Signer {
     ) -> anyhow::Result<String> {
         let mut request = CertificateSigningRequestParams::from_pem(request)?;
         let life = wanted.unwrap_or(self.longest).min(self.longest);
-        let at = |second: i64| {
-            rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(second.try_into().unwrap_or_default())
-        };
+        let at =
+            |second: i64| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(second.try_into().unwrap_or_default());
         let now = now.as_second();
         let end = now.saturating_add(i64::try_from(life.as_secs())?).min(self.ends.as_second());
         let params = &mut request.params;
@@ -113,8 +111,7 @@ mod tests {
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         ca.distinguished_name.push(DnType::CommonName, "ca");
         let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
-        let signer =
-            Signer::from_pem(&ca.pem(), &ca.key().serialize_pem(), Duration::from_secs(86400)).unwrap();
+        let signer = Signer::from_pem(&ca.pem(), &ca.key().serialize_pem(), Duration::from_secs(86400)).unwrap();
 
         let key = KeyPair::generate().unwrap();
         let mut wanted = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();

@@ -158,7 +158,8 @@ impl Rollout<'_> {
 
     fn forget_old(&self, plan: &mut Plan) {
         let delete = |set: &Set| {
-            let target = Target::of(&*set.seen).unchanged(set.seen.metadata.resource_version.as_deref().unwrap_or_default());
+            let target =
+                Target::of(&*set.seen).unchanged(set.seen.metadata.resource_version.as_deref().unwrap_or_default());
             Step::from(Write::Delete { target, propagation: None, grace_seconds: None })
         };
         plan.stage(Pace::InOrder, revision::forgotten(self.spec, &self.sets).into_iter().map(delete));

@@ -13,7 +13,10 @@ use api_types::{
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{rolling, sets::{Set, Sets, scaled}};
+use super::{
+    rolling,
+    sets::{Set, Sets, scaled},
+};
 use crate::adoption::controller_reference;
 
 pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -127,11 +130,7 @@ impl Fresh {
         let failed = format!("Failed to create new replica set {:?}: {{error}}", self.name);
         let step = Step::from(Write::Create { resource: ReplicaSet::RESOURCE, namespace, object })
             .failed(Note::warning(reference(deployment), "ReplicaSetCreateError", failed));
-        if self.replicas > 0 {
-            step.done(scaled(deployment, true, &self.name, 0, self.replicas))
-        } else {
-            step
-        }
+        if self.replicas > 0 { step.done(scaled(deployment, true, &self.name, 0, self.replicas)) } else { step }
     }
 }
 
@@ -185,8 +184,7 @@ pub(super) fn forgotten<'a>(spec: &DeploymentSpec, sets: &'a Sets) -> Vec<&'a Se
     let Some(limit) = spec.revision_history_limit.and_then(|limit| usize::try_from(limit).ok()) else {
         return Vec::new();
     };
-    let mut alive: Vec<&Set> =
-        sets.old.iter().filter(|set| set.seen.metadata.deletion_timestamp.is_none()).collect();
+    let mut alive: Vec<&Set> = sets.old.iter().filter(|set| set.seen.metadata.deletion_timestamp.is_none()).collect();
     let excess = alive.len().saturating_sub(limit);
     alive.sort_by_key(|set| (set.revision(), set.created()));
     alive.into_iter().take(excess).filter(|set| set.replicas == 0 && set.actual() == 0 && set.observed()).collect()

@@ -1,10 +1,7 @@
 //! How far a rolling update may go now: never more pods than wanted plus the surge, never fewer available ones than
 //! wanted minus what may be unavailable.
 
-use api_types::k8s_openapi::{
-    api::apps::v1::DeploymentSpec,
-    apimachinery::pkg::util::intstr::IntOrString,
-};
+use api_types::k8s_openapi::{api::apps::v1::DeploymentSpec, apimachinery::pkg::util::intstr::IntOrString};
 
 use super::sets::Sets;
 
@@ -114,9 +111,8 @@ mod tests {
     #[test]
     fn resolves_limits() {
         let check = |replicas, surge: &str, unavailable: &str, expected: (i32, i32)| {
-            let value = |text: &str| {
-                Some(text.parse().map_or_else(|_| IntOrString::String(text.into()), IntOrString::Int))
-            };
+            let value =
+                |text: &str| Some(text.parse().map_or_else(|_| IntOrString::String(text.into()), IntOrString::Int));
             let spec = DeploymentSpec {
                 replicas: Some(replicas),
                 strategy: Some(DeploymentStrategy {

@@ -127,8 +127,7 @@ fn a_rollout_converges_within_its_limits() {
                 if is_rolling {
                     let sets = world.all::<ReplicaSet>();
                     let wanted: i32 = sets.iter().map(|set| sets::wanted(set)).sum();
-                    let available: i32 =
-                        sets.iter().filter_map(|set| set.status.as_ref()?.available_replicas).sum();
+                    let available: i32 = sets.iter().filter_map(|set| set.status.as_ref()?.available_replicas).sum();
                     assert!(wanted <= replicas + 1, "{wanted} of {replicas}");
                     assert!(available >= replicas - 1, "{available} of {replicas}");
                 }
@@ -227,7 +226,10 @@ fn says_when_the_deadline_has_passed() {
     world.run(&plan(&world.clone(), None)).unwrap();
     let status = world.get::<Deployment>("n", "d").unwrap().status.unwrap();
     let progressing = status.conditions.unwrap().into_iter().find(|c| c.type_ == "Progressing").unwrap();
-    assert_eq!((progressing.status.as_str(), progressing.reason.as_deref()), ("False", Some("ProgressDeadlineExceeded")));
+    assert_eq!(
+        (progressing.status.as_str(), progressing.reason.as_deref()),
+        ("False", Some("ProgressDeadlineExceeded"))
+    );
     assert!(plan(&world, None).is_empty());
 }
 

@@ -65,12 +65,13 @@ impl Ports {
     }
 
     pub fn to_wire(&self) -> Vec<EndpointPort> {
-        let wire = |(name, protocol, port, app_protocol): &(String, String, Option<i32>, Option<String>)| EndpointPort {
-            name: Some(name.clone()),
-            protocol: Some(protocol.clone()),
-            port: *port,
-            app_protocol: app_protocol.clone(),
-        };
+        let wire =
+            |(name, protocol, port, app_protocol): &(String, String, Option<i32>, Option<String>)| EndpointPort {
+                name: Some(name.clone()),
+                protocol: Some(protocol.clone()),
+                port: *port,
+                app_protocol: app_protocol.clone(),
+            };
         self.0.iter().map(wire).collect()
     }
 }

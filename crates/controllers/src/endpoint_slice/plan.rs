@@ -100,7 +100,11 @@ fn write(service: &Service, family: AddressType, ports: &Ports, draft: Draft) ->
     let owners = vec![controller_reference(service)];
     let trigger = draft.trigger.map(|at| at.to_string());
     let failed = |verb: &str| {
-        let text = format!("Error updating Endpoint Slices for Service {}/{}: failed to {verb} EndpointSlice: {{error}}", service.namespace(), service.name());
+        let text = format!(
+            "Error updating Endpoint Slices for Service {}/{}: failed to {verb} EndpointSlice: {{error}}",
+            service.namespace(),
+            service.name()
+        );
         Note::warning(reference(service), "FailedToUpdateEndpointSlices", text)
     };
     let Some(present) = draft.slice else {

@@ -74,8 +74,7 @@ pub(super) fn arrange(slices: Vec<Arc<EndpointSlice>>, mut wanted: BTreeMap<Key,
 /// What of the slice is still wanted, taken from `wanted`.
 fn keep(slice: Arc<EndpointSlice>, wanted: &mut BTreeMap<Key, Member>) -> Draft {
     let present = slice.endpoints.as_deref().unwrap_or_default();
-    let mut draft =
-        Draft { slice: None, endpoints: Vec::with_capacity(present.len()), changed: false, trigger: None };
+    let mut draft = Draft { slice: None, endpoints: Vec::with_capacity(present.len()), changed: false, trigger: None };
     for old in present {
         match wanted.remove(&key(old)) {
             Some(member) if member.endpoint == *old => draft.endpoints.push(member.endpoint),

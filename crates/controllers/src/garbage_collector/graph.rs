@@ -2,12 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
-use api_types::{
-    k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference,
-    object::Resource,
-};
+use api_types::{k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference, object::Resource};
 
-use super::{Object, ObjectMeta, ORPHAN};
+use super::{ORPHAN, Object, ObjectMeta};
 
 type Uid = Box<str>;
 
@@ -127,9 +124,9 @@ impl Graph {
     }
 
     fn owners_need_a_look(&self, meta: &ObjectMeta) -> bool {
-        meta.owner_references.iter().any(|owner| {
-            self.nodes.get(owner.uid.as_str()).is_none_or(|owner| owner.meta.in_foreground())
-        })
+        meta.owner_references
+            .iter()
+            .any(|owner| self.nodes.get(owner.uid.as_str()).is_none_or(|owner| owner.meta.in_foreground()))
     }
 
     fn waits(&self, owner: &OwnerReference) -> bool {

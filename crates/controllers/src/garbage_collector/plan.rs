@@ -6,10 +6,7 @@ use api_types::{
 };
 use serde_json::json;
 
-use super::{
-    FOREGROUND, Graph, Mapping, ORPHAN, Verdict,
-    graph::Node,
-};
+use super::{FOREGROUND, Graph, Mapping, ORPHAN, Verdict, graph::Node};
 
 /// How an owner stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,12 +117,8 @@ impl Graph {
     fn orphan(&self, node: &Node) -> Plan {
         let mut plan = Plan::default();
         let release = |dependent: &Node| {
-            let others: Vec<_> = dependent
-                .meta
-                .owner_references
-                .iter()
-                .filter(|owner| *owner.uid != *node.meta.uid)
-                .collect();
+            let others: Vec<_> =
+                dependent.meta.owner_references.iter().filter(|owner| *owner.uid != *node.meta.uid).collect();
             Step::from(patch(dependent, json!({"metadata": {"ownerReferences": others}})))
         };
         plan.stage(Pace::Together, self.dependents(&node.meta.uid).map(release));

@@ -110,9 +110,16 @@ impl Collector {
             let Some(uid) = self.queue.pop_first() else { return };
             match self.graph.decide(&uid, &mapping) {
                 Verdict::Ask(owner) => {
-                    let exists = api.objects.get(&owner.name).is_some_and(|o| o["metadata"]["uid"].as_str() == owner.uid.as_deref());
+                    let exists = api
+                        .objects
+                        .get(&owner.name)
+                        .is_some_and(|o| o["metadata"]["uid"].as_str() == owner.uid.as_deref());
                     let uid_of_owner = owner.uid.unwrap();
-                    if exists { self.graph.known_there(&uid_of_owner) } else { self.graph.known_gone(&uid_of_owner) }
+                    if exists {
+                        self.graph.known_there(&uid_of_owner)
+                    } else {
+                        self.graph.known_gone(&uid_of_owner)
+                    }
                     self.queue.insert(uid);
                 }
                 Verdict::Do(plan) => {
@@ -147,8 +154,7 @@ fn check(objects: &[(&str, &[(&str, bool)])], act: impl Fn(&mut Api), expected: 
     }
 }
 
-const CHAIN: &[(&str, &[(&str, bool)])] =
-    &[("a", &[]), ("b", &[("a", true)]), ("c", &[("b", true)]), ("other", &[])];
+const CHAIN: &[(&str, &[(&str, bool)])] = &[("a", &[]), ("b", &[("a", true)]), ("c", &[("b", true)]), ("other", &[])];
 
 #[test]
 fn background() {

@@ -42,8 +42,7 @@ fn a_range_given_twice_by_others_is_free_when_both_are_gone() {
 
 #[test]
 fn both_families_or_none() {
-    let mut ranges =
-        Allocator::new(&[cidr("10.0.0.0/24"), cidr("fd00::/56")], (24, 64), &[]).unwrap();
+    let mut ranges = Allocator::new(&[cidr("10.0.0.0/24"), cidr("fd00::/56")], (24, 64), &[]).unwrap();
     assert_eq!(ranges.choose("a"), Some(vec![cidr("10.0.0.0/24"), cidr("fd00::/64")]));
     assert_eq!(ranges.choose("b"), None);
 }

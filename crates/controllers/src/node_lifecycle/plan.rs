@@ -14,10 +14,7 @@ use super::{
     taints::{self, NO_EXECUTE},
     zones::Allowance,
 };
-use crate::{
-    node_ipam::node_reference,
-    view::Node,
-};
+use crate::{node_ipam::node_reference, view::Node};
 
 impl Monitor {
     pub fn reconcile(&mut self, seen: &Observed<'_>) -> Plan {
@@ -48,7 +45,7 @@ impl Monitor {
             plan.stage(Pace::Together, pods.iter().filter_map(|pod| status::pod_not_ready(pod, seen.now)));
         }
         if !lost.is_empty() {
-            if plan.stages.iter().any(|stage| stage.steps.iter().any(|step| writes_node(step))) {
+            if plan.stages.iter().any(|stage| stage.steps.iter().any(writes_node)) {
                 // The taint changes the node: its status follows in the next plan.
                 plan.again(Duration::from_millis(1));
             } else {

@@ -50,13 +50,11 @@ pub(super) fn write(node: &Node, conditions: &[NodeCondition]) -> Step {
 /// A pod on a node that is not ready is not ready either: services must not use it.
 pub(super) fn pod_not_ready(pod: &Pod, now: Timestamp) -> Option<Step> {
     let ready = pod.condition("Ready").filter(|ready| ready.status == "True")?;
-    let condition = PodCondition {
-        status: "False".to_owned(),
-        last_transition_time: Some(seconds(now)),
-        ..ready.clone()
-    };
+    let condition =
+        PodCondition { status: "False".to_owned(), last_transition_time: Some(seconds(now)), ..ready.clone() };
     let body = json!({"status": {"conditions": [condition]}});
-    let write = Write::Patch { target: Target::of(pod), subresource: Some("status"), style: PatchStyle::Strategic, body };
+    let write =
+        Write::Patch { target: Target::of(pod), subresource: Some("status"), style: PatchStyle::Strategic, body };
     let mut regarding = pod_reference(pod);
     regarding.api_version = Some("v1".into());
     Some(Step::from(write).done(Note::warning(regarding, "NodeNotReady", "Node is not ready")))

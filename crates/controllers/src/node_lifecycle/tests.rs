@@ -11,9 +11,7 @@ fn monitor() -> Monitor {
 }
 
 fn node(name: &str, ready: &str) -> Value {
-    let condition = |kind: &str, status: &str| {
-        json!({"type": kind, "status": status, "lastHeartbeatTime": Timestamp::from_second(1_000_000).unwrap()})
-    };
+    let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "lastHeartbeatTime": Timestamp::from_second(1_000_000).unwrap()});
     json!({
         "metadata": {"name": name, "uid": format!("{name}-uid")},
         "spec": {},

@@ -12,10 +12,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use api_types::{
-    k8s_openapi::api::apps::v1::ReplicaSet,
-    plan::Failure,
-};
+use api_types::{k8s_openapi::api::apps::v1::ReplicaSet, plan::Failure};
 use jiff::Timestamp;
 
 use crate::view::Pod;
@@ -54,4 +51,3 @@ impl Live {
         self.uid.as_deref() == Some(uid) && !self.deleting
     }
 }
-

@@ -64,11 +64,7 @@ pub fn reconcile(seen: &Observed<'_>) -> Decision {
 }
 
 fn candidate(pod: &Pod) -> Candidate<'_> {
-    Candidate {
-        controller: pod.metadata.controller(),
-        labels: &pod.metadata.labels,
-        deleting: pod.metadata.deleting(),
-    }
+    Candidate { controller: pod.metadata.controller(), labels: &pod.metadata.labels, deleting: pod.metadata.deleting() }
 }
 
 /// The pods to make or to delete.
@@ -115,9 +111,11 @@ fn new_pod(set: &ReplicaSet, template: Option<&PodTemplateSpec>) -> Value {
         "ownerReferences": [controller_reference(set)],
     });
     if let Some(meta) = &template.metadata {
-        for (field, value) in
-            [("labels", json!(meta.labels)), ("annotations", json!(meta.annotations)), ("finalizers", json!(meta.finalizers))]
-        {
+        for (field, value) in [
+            ("labels", json!(meta.labels)),
+            ("annotations", json!(meta.annotations)),
+            ("finalizers", json!(meta.finalizers)),
+        ] {
             if !value.is_null() {
                 metadata[field] = value;
             }

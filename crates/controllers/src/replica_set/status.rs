@@ -109,13 +109,8 @@ fn conditions(seen: &Observed<'_>, mut conditions: Vec<ReplicaSetCondition>) -> 
 /// Unset and zero are the same on the wire.
 fn same(a: &ReplicaSetStatus, b: &ReplicaSetStatus) -> bool {
     let counts = |status: &ReplicaSetStatus| {
-        [
-            status.fully_labeled_replicas,
-            status.ready_replicas,
-            status.available_replicas,
-            status.terminating_replicas,
-        ]
-        .map(Option::unwrap_or_default)
+        [status.fully_labeled_replicas, status.ready_replicas, status.available_replicas, status.terminating_replicas]
+            .map(Option::unwrap_or_default)
     };
     a.replicas == b.replicas
         && counts(a) == counts(b)

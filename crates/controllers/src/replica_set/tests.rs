@@ -51,8 +51,7 @@ fn kubelet(world: &mut World) -> bool {
 fn plan(world: &World, failure: Option<&Failure>) -> Plan {
     let Some(set) = world.get::<ReplicaSet>("n", "rs") else { return Plan::default() };
     let pods = world.all::<Pod>();
-    let mut seen =
-        Observed { set: &set, pods: &pods, related: &pods, live: None, failure, now: world.now };
+    let mut seen = Observed { set: &set, pods: &pods, related: &pods, live: None, failure, now: world.now };
     let live = Live { uid: set.metadata.uid.clone(), deleting: set.metadata.deletion_timestamp.is_some() };
     match reconcile(&seen) {
         Decision::Do(plan) => plan,
@@ -76,7 +75,8 @@ fn check_converges(start: World, active: usize) {
     };
     converges(&start, 20, round, |world| {
         let pods = world.all::<Pod>();
-        let mine = pods.iter().filter(|pod| pod.active() && pod.metadata.controller().is_some_and(|o| o.uid == "rs-uid"));
+        let mine =
+            pods.iter().filter(|pod| pod.active() && pod.metadata.controller().is_some_and(|o| o.uid == "rs-uid"));
         assert_eq!(mine.count(), active);
         let status = world.get::<ReplicaSet>("n", "rs").unwrap().status.unwrap();
         let count = i32::try_from(active).unwrap();
