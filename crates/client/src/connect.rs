@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use futures::future::BoxFuture;
-use http::{HeaderValue, Request, Response, Uri, header};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy,
@@ -242,13 +242,16 @@ impl Sender {
             return Ok(self.channel.http1.request(request).await?);
         }
         let answer = self.channel.http2.request(request);
-        if lasting {
-            return Ok(answer.await?);
+        let answer = if lasting {
+            answer.await?
+        } else {
+            let late = |_| BoxError::from(format!("no answer within {ANSWER_WITHIN:?}"));
+            tokio::time::timeout(ANSWER_WITHIN, answer).await.map_err(late)??
+        };
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            self.token.rejected();
         }
-        match tokio::time::timeout(ANSWER_WITHIN, answer).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => Err(format!("no answer within {ANSWER_WITHIN:?}").into()),
-        }
+        Ok(answer)
     }
 }
 

@@ -43,6 +43,9 @@ pub(crate) struct User {
 /// Gives a bearer token that is valid now.
 pub trait TokenSource: Send + Sync + 'static {
     fn token(&self) -> BoxFuture<'_, anyhow::Result<Arc<str>>>;
+
+    /// The server did not accept the last one: it must not be given again.
+    fn rejected(&self) {}
 }
 
 #[derive(Clone)]
@@ -66,6 +69,15 @@ impl Token {
             Self::File(file) => Some(file.header()?),
             Self::Source(source) => Some(bearer(&source.token().await?)?),
         })
+    }
+
+    /// The server answered 401: the next request asks for a new token.
+    pub(crate) fn rejected(&self) {
+        match self {
+            Self::None | Self::Fixed(_) => {}
+            Self::File(file) => *file.read.lock() = None,
+            Self::Source(source) => source.rejected(),
+        }
     }
 
     fn file(path: PathBuf) -> Self {

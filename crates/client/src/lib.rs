@@ -20,6 +20,7 @@ mod leader;
 mod metrics;
 mod recorder;
 mod store;
+mod subscription;
 mod work_queue;
 
 pub use access::DelegatedAccess;
@@ -32,5 +33,6 @@ pub use executor::Executor;
 pub use informer::{Informers, Target};
 pub use leader::{LeaderElector, Leadership, LeaseName};
 pub use recorder::Recorder;
-pub use store::{Event, Index, Store, Subscription};
+pub use store::{Event, Index, Store};
+pub use subscription::Subscription;
 pub use work_queue::WorkQueue;

@@ -4,7 +4,7 @@
 //! it sees the newest state only, together with the state it saw before.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -17,6 +17,8 @@ use tokio::{
 use tokio_util::sync::DropGuard;
 
 use api_types::object::Object;
+
+use crate::subscription::Subscription;
 
 /// A change of one object.
 #[derive(Debug)]
@@ -72,7 +74,7 @@ impl<K> Clone for Store<K> {
 /// Answers whether it wants to be told more.
 type Handler<K> = Box<dyn FnMut(&Event<K>) -> bool + Send>;
 type Keys<K> = Box<dyn Fn(&K) -> Vec<String> + Send + Sync>;
-type Name = Box<str>;
+pub(crate) type Name = Box<str>;
 
 pub(crate) struct Shared<K> {
     objects: RwLock<Objects<K>>,
@@ -319,15 +321,9 @@ impl<K: Object> Store<K> {
 
     /// The objects there are, then every change; changes of one object that wait are merged.
     pub fn subscribe(&self) -> Subscription<K> {
-        let waiting = Arc::new(Waiting { state: Mutex::new(Merged::default()), news: Notify::new() });
-        let weak = Arc::downgrade(&waiting);
-        self.while_wanted(move |event| {
-            let Some(waiting) = weak.upgrade() else { return false };
-            waiting.state.lock().merge(event);
-            waiting.news.notify_one();
-            true
-        });
-        Subscription { waiting, ready: VecDeque::new(), _store: self.clone() }
+        let (subscription, mailbox) = Subscription::new(self.clone());
+        self.while_wanted(move |event| mailbox.put(event));
+        subscription
     }
 
     /// Returns once the first list is in.
@@ -401,91 +397,6 @@ impl<K: Object> Index<K> {
 
     pub fn store(&self) -> &Store<K> {
         &self.store
-    }
-}
-
-/// Changes, in the order in which objects changed first since they were last seen.
-pub struct Subscription<K> {
-    waiting: Arc<Waiting<K>>,
-    ready: VecDeque<Event<K>>,
-    _store: Store<K>,
-}
-
-struct Waiting<K> {
-    state: Mutex<Merged<K>>,
-    news: Notify,
-}
-
-/// Changes not yet seen, at most one an object.
-struct Merged<K> {
-    order: VecDeque<(Name, Name)>,
-    changes: HashMap<(Name, Name), Change<K>>,
-}
-
-struct Change<K> {
-    /// What the subscriber saw last.
-    seen: Option<Arc<K>>,
-    now: Option<Arc<K>>,
-}
-
-impl<K> Default for Merged<K> {
-    fn default() -> Self {
-        Self { order: VecDeque::new(), changes: HashMap::new() }
-    }
-}
-
-impl<K: Object> Merged<K> {
-    fn merge(&mut self, event: &Event<K>) {
-        let object = event.object();
-        let place = (Name::from(object.namespace()), Name::from(object.name()));
-        let (before, now) = match event {
-            Event::Applied { old, new } => (old.clone(), Some(new.clone())),
-            Event::Deleted(object) => (Some(object.clone()), None),
-        };
-        if let Some(change) = self.changes.get_mut(&place) {
-            change.now = now;
-        } else {
-            self.order.push_back(place.clone());
-            self.changes.insert(place, Change { seen: before, now });
-        }
-    }
-
-    fn pop(&mut self, ready: &mut VecDeque<Event<K>>) -> bool {
-        let Some(change) = self.order.pop_front().and_then(|place| self.changes.remove(&place)) else {
-            return false;
-        };
-        match (change.seen, change.now) {
-            (None, None) => {}
-            (Some(seen), None) => ready.push_back(Event::Deleted(seen)),
-            (Some(seen), Some(now)) if seen.uid() != now.uid() => {
-                ready.push_back(Event::Deleted(seen));
-                ready.push_back(Event::Applied { old: None, new: now });
-            }
-            (old, Some(new)) => ready.push_back(Event::Applied { old, new }),
-        }
-        true
-    }
-}
-
-impl<K: Object> Subscription<K> {
-    /// The next change; waits for it. Cancel safe.
-    pub async fn next(&mut self) -> Event<K> {
-        loop {
-            if let Some(event) = self.try_next() {
-                return event;
-            }
-            self.waiting.news.notified().await;
-        }
-    }
-
-    /// The next change, if there is one.
-    pub fn try_next(&mut self) -> Option<Event<K>> {
-        while self.ready.is_empty() {
-            if !self.waiting.state.lock().pop(&mut self.ready) {
-                break;
-            }
-        }
-        self.ready.pop_front()
     }
 }
 

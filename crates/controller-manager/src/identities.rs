@@ -78,6 +78,16 @@ impl TokenSource for Tokens {
             }
         })
     }
+
+    /// The account was made anew, or the server has other keys.
+    fn rejected(&self) {
+        // Held by somebody: then a new one is being asked for already.
+        if let Ok(mut state) = self.state.try_lock()
+            && state.token.take().is_some()
+        {
+            state.retry = Some(Instant::now() + RETRY);
+        }
+    }
 }
 
 impl Tokens {

@@ -1,6 +1,6 @@
 //! The command line, in upstream's names.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::bail;
 use clap::Parser;
@@ -52,7 +52,7 @@ pub struct Options {
     pub cluster_signing_key_file: Option<PathBuf>,
 
     /// Longest life of a signed certificate, in hours ("8760h")
-    #[arg(long, default_value = "8760h", value_parser = hours)]
+    #[arg(long, default_value = "8760h", value_parser = duration)]
     pub cluster_signing_duration: Duration,
 
     /// Authority (PEM) published to every namespace
@@ -135,21 +135,12 @@ impl Options {
             _ => bail!("--cluster-signing-cert-file and --cluster-signing-key-file go together"),
         }
     }
-
-    /// The port of health and metrics, for those who link to it.
-    pub fn address(&self) -> (IpAddr, u16) {
-        (self.side.bind_address, self.side.secure_port)
-    }
 }
 
 /// Go's form of a duration, as far as options use it: `1h30m`, `40s`, `500ms`.
 fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text.parse().map_err(|error| format!("{text}: {error}"))?;
     Duration::try_from(span).map_err(|_| format!("{text}: must not be negative"))
-}
-
-fn hours(text: &str) -> Result<Duration, String> {
-    duration(text)
 }
 
 #[cfg(test)]
