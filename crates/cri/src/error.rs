@@ -69,7 +69,16 @@ impl Error {
             PullFailure::Unauthorized
         } else if has(&["not found", "does not exist", "manifest unknown"]) {
             PullFailure::NotFound
-        } else if has(&["dial tcp", "i/o timeout", "connection refused", "no such host", "eof", "unexpected status", "tls:", "x509:"]) {
+        } else if has(&[
+            "dial tcp",
+            "i/o timeout",
+            "connection refused",
+            "no such host",
+            "eof",
+            "unexpected status",
+            "tls:",
+            "x509:",
+        ]) {
             PullFailure::RegistryUnavailable
         } else {
             PullFailure::Other

@@ -17,6 +17,4 @@ pub mod testing;
 pub use error::{Error, PullFailure, Result};
 pub use k8s_cri::v1;
 pub use reference::normalize;
-pub use runtime::{
-    BoxFuture, CgroupDriver, Change, Event, EventStream, ExecOutput, Runtime, RuntimeVersion,
-};
+pub use runtime::{BoxFuture, CgroupDriver, Change, Event, EventStream, ExecOutput, Runtime, RuntimeVersion};

@@ -145,8 +145,12 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Runs a command in a container and waits for it; [`Error::Timeout`](crate::Error::Timeout) when `timeout`
     /// (whole seconds; none when zero) passes first.
-    fn exec_sync<'a>(&'a self, container: &'a str, command: Vec<String>, timeout: Duration)
-        -> BoxFuture<'a, ExecOutput>;
+    fn exec_sync<'a>(
+        &'a self,
+        container: &'a str,
+        command: Vec<String>,
+        timeout: Duration,
+    ) -> BoxFuture<'a, ExecOutput>;
 
     /// Where a client may connect (SPDY or WebSocket v4) to run a command interactively.
     fn exec(&self, request: v1::ExecRequest) -> BoxFuture<'_, String>;
@@ -161,8 +165,7 @@ pub trait Runtime: Send + Sync + 'static {
     fn container_stats<'a>(&'a self, container: &'a str) -> BoxFuture<'a, v1::ContainerStats>;
 
     /// The use of all running containers.
-    fn list_container_stats(&self, filter: Option<v1::ContainerStatsFilter>)
-        -> BoxFuture<'_, Vec<v1::ContainerStats>>;
+    fn list_container_stats(&self, filter: Option<v1::ContainerStatsFilter>) -> BoxFuture<'_, Vec<v1::ContainerStats>>;
 
     /// The use of all sandboxes with their containers and network.
     fn list_pod_sandbox_stats(

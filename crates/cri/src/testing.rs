@@ -66,8 +66,7 @@ impl PrivateContainerd {
             .context("starting containerd")?;
         let runtime = Containerd::new(dir.join("containerd.sock"));
         let name = dir.file_name().and_then(|name| name.to_str()).context("the directory has no name")?;
-        let mut started =
-            PrivateContainerd { child, cgroup_parent: format!("/{name}"), dir: dir.to_owned(), runtime };
+        let mut started = PrivateContainerd { child, cgroup_parent: format!("/{name}"), dir: dir.to_owned(), runtime };
         started.ready().await?;
         Ok(started)
     }

@@ -100,6 +100,8 @@ pub fn main(cli: Cli) -> ExitCode {
             command => through_api(command, &cli.global).await,
         }
     });
+    // A read of the terminal that nobody answers would hold the runtime, and with it the shell's prompt.
+    runtime.shutdown_background();
     match result {
         Ok(code) => code,
         Err(error) => failed(&error),

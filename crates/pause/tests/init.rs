@@ -1,5 +1,7 @@
 //! The behaviour that both builds share: it waits, and ends cleanly when asked.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 

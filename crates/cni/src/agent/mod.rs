@@ -37,13 +37,15 @@ const RETRY: Duration = Duration::from_secs(1);
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
 static ROUTES: LazyLock<IntGauge> = LazyLock::new(|| {
-    let gauge = IntGauge::new("kogge_cni_routes", "Number of routes to other nodes' pod ranges.").expect("a valid metric");
+    let gauge =
+        IntGauge::new("kogge_cni_routes", "Number of routes to other nodes' pod ranges.").expect("a valid metric");
     prometheus::register(Box::new(gauge.clone())).ok();
     gauge
 });
 
 static FAILURES: LazyLock<IntCounter> = LazyLock::new(|| {
-    let counter = IntCounter::new("kogge_cni_sync_failures_total", "Number of times the wanted network could not be made.");
+    let counter =
+        IntCounter::new("kogge_cni_sync_failures_total", "Number of times the wanted network could not be made.");
     let counter = counter.expect("a valid metric");
     prometheus::register(Box::new(counter.clone())).ok();
     counter

@@ -89,7 +89,8 @@ pub struct Wanted {
 pub fn plan(own: &Node, nodes: &[Node], interfaces: &[Interface]) -> anyhow::Result<Wanted> {
     let uplink = interfaces.iter().find(|interface| interface.address == own.ip);
     let uplink = uplink.with_context(|| format!("no interface has the node's address {}", own.ip))?;
-    let mut routes: Vec<_> = nodes.iter().filter(|node| node.name != own.name).map(|node| route(node, interfaces)).collect();
+    let mut routes: Vec<_> =
+        nodes.iter().filter(|node| node.name != own.name).map(|node| route(node, interfaces)).collect();
     routes.sort();
     let tunnelled = routes.iter().any(|route| matches!(route.way, Way::Tunnel { .. }));
     Ok(Wanted {

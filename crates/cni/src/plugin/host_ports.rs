@@ -13,11 +13,7 @@ use crate::nft;
 /// The table's name, after the configured prefix.
 pub const HOST_PORTS: &str = "hostports";
 
-pub async fn add(
-    conf: &PluginConf,
-    mappings: impl Iterator<Item = &PortMapping>,
-    pod: Ipv4Addr,
-) -> Outcome<()> {
+pub async fn add(conf: &PluginConf, mappings: impl Iterator<Item = &PortMapping>, pod: Ipv4Addr) -> Outcome<()> {
     let elements = elements("add", &table(&conf.table_prefix), mappings, pod);
     match elements.is_empty() {
         true => Ok(()),
@@ -25,11 +21,7 @@ pub async fn add(
     }
 }
 
-pub async fn delete(
-    conf: &PluginConf,
-    mappings: impl Iterator<Item = &PortMapping>,
-    pod: Ipv4Addr,
-) -> Outcome<()> {
+pub async fn delete(conf: &PluginConf, mappings: impl Iterator<Item = &PortMapping>, pod: Ipv4Addr) -> Outcome<()> {
     let table = table(&conf.table_prefix);
     let mappings: Vec<_> = mappings.collect();
     let removed = elements("delete", &table, mappings.iter().copied(), pod);
@@ -75,12 +67,7 @@ add rule ip {table} postrouting ct status dnat ip saddr . ip daddr @hairpin masq
     )
 }
 
-fn elements<'a>(
-    verb: &str,
-    table: &str,
-    mappings: impl Iterator<Item = &'a PortMapping>,
-    pod: Ipv4Addr,
-) -> String {
+fn elements<'a>(verb: &str, table: &str, mappings: impl Iterator<Item = &'a PortMapping>, pod: Ipv4Addr) -> String {
     let mut script = String::new();
     for mapping in mappings {
         let protocol = match mapping.protocol.to_lowercase() {
@@ -92,11 +79,7 @@ fn elements<'a>(
             ip => ("one", format!("{ip} . ")),
         };
         let (host, container) = (mapping.host_port, mapping.container_port);
-        writeln!(
-            script,
-            "{verb} element ip {table} {map} {{ {key}{protocol} . {host} : {pod} . {container} }}"
-        )
-        .ok();
+        writeln!(script, "{verb} element ip {table} {map} {{ {key}{protocol} . {host} : {pod} . {container} }}").ok();
     }
     if !script.is_empty() {
         writeln!(script, "{verb} element ip {table} hairpin {{ {pod} . {pod} }}").ok();

@@ -31,7 +31,8 @@ impl Pool {
         let (first, last) = range(&conf.pod_cidr)?;
         let dir = conf.state_dir.join("addresses");
         fs::create_dir_all(&dir).map_err(|error| Failure::io(&error))?;
-        let lock = File::options().create(true).truncate(false).read(true).write(true).open(conf.state_dir.join("lock"));
+        let lock =
+            File::options().create(true).truncate(false).read(true).write(true).open(conf.state_dir.join("lock"));
         let lock = lock.map_err(|error| Failure::io(&error))?;
         let lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| Failure::io(&errno.into()))?;
         Ok(Pool { dir, first, last, lock })
@@ -46,7 +47,8 @@ impl Pool {
         fs::write(self.dir.join(free.to_string()), owner(call)).map_err(|error| Failure::io(&error))?;
         // In the lock's own file: who reads it has the lock.
         nix::unistd::ftruncate(&*self.lock, 0).map_err(|errno| Failure::io(&errno.into()))?;
-        nix::sys::uio::pwrite(&*self.lock, free.to_string().as_bytes(), 0).map_err(|errno| Failure::io(&errno.into()))?;
+        nix::sys::uio::pwrite(&*self.lock, free.to_string().as_bytes(), 0)
+            .map_err(|errno| Failure::io(&errno.into()))?;
         Ok(free)
     }
 
@@ -60,9 +62,7 @@ impl Pool {
     /// Frees the container's address, if it has one.
     pub fn give_back(&self, call: &Call) -> Outcome<()> {
         match self.address_of(call)? {
-            Some(address) => {
-                fs::remove_file(self.dir.join(address.to_string())).map_err(|error| Failure::io(&error))
-            }
+            Some(address) => fs::remove_file(self.dir.join(address.to_string())).map_err(|error| Failure::io(&error)),
             None => Ok(()),
         }
     }
@@ -84,9 +84,9 @@ impl Pool {
         let mut taken = self.taken()?;
         let abandoned = taken.find(|address| {
             let path = self.dir.join(address.to_string());
-            let old = fs::metadata(&path).and_then(|data| data.modified()).is_ok_and(|time| {
-                time.elapsed().is_ok_and(|age| age > ABANDONED)
-            });
+            let old = fs::metadata(&path)
+                .and_then(|data| data.modified())
+                .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED));
             let device = fs::read_to_string(&path).ok().and_then(|text| {
                 let (container, device) = text.split_once('\n')?;
                 Some(wire::host_device(container, device))
@@ -145,7 +145,8 @@ mod tests {
     #[test]
     fn ranges() {
         let check = |cidr: &str, want: Option<(&str, &str)>| {
-            let got = range(cidr).ok().map(|(a, b)| (Ipv4Addr::from_bits(a).to_string(), Ipv4Addr::from_bits(b).to_string()));
+            let got =
+                range(cidr).ok().map(|(a, b)| (Ipv4Addr::from_bits(a).to_string(), Ipv4Addr::from_bits(b).to_string()));
             assert_eq!(got, want.map(|(a, b)| (a.to_owned(), b.to_owned())), "{cidr}");
         };
         check("10.244.1.0/24", Some(("10.244.1.2", "10.244.1.254")));

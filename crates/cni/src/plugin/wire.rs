@@ -34,9 +34,11 @@ pub struct Wired {
 /// The name of the host's end: the same for the same container, and within the kernel's fifteen characters.
 pub fn host_device(container: &str, device: &str) -> String {
     // FNV-1a, 36 bits of it.
-    let hash = container.bytes().chain([0]).chain(device.bytes()).fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = container
+        .bytes()
+        .chain([0])
+        .chain(device.bytes())
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     format!("{DEVICE_PREFIX}{:09x}", hash >> 28)
 }
 

@@ -57,7 +57,8 @@ impl Runtime for Containerd {
     fn cgroup_driver(&self) -> BoxFuture<'_, CgroupDriver> {
         Box::pin(async move {
             let mut client = self.runtime.clone();
-            let config = within(self.timeout, "RuntimeConfig", client.runtime_config(v1::RuntimeConfigRequest {})).await?;
+            let config =
+                within(self.timeout, "RuntimeConfig", client.runtime_config(v1::RuntimeConfigRequest {})).await?;
             Ok(match present(config.linux, "RuntimeConfig")?.cgroup_driver() {
                 v1::CgroupDriver::Systemd => CgroupDriver::Systemd,
                 v1::CgroupDriver::Cgroupfs => CgroupDriver::Cgroupfs,
@@ -69,7 +70,8 @@ impl Runtime for Containerd {
         Box::pin(async move {
             let request = v1::RunPodSandboxRequest { config: Some(config), runtime_handler: handler.to_owned() };
             // Twice the time, as upstream gives it: the network is made within this call.
-            let answer = within(self.timeout * 2, "RunPodSandbox", self.runtime.clone().run_pod_sandbox(request)).await?;
+            let answer =
+                within(self.timeout * 2, "RunPodSandbox", self.runtime.clone().run_pod_sandbox(request)).await?;
             Ok(answer.pod_sandbox_id)
         })
     }
@@ -84,7 +86,9 @@ impl Runtime for Containerd {
     fn remove_pod_sandbox<'a>(&'a self, sandbox: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let request = v1::RemovePodSandboxRequest { pod_sandbox_id: sandbox.to_owned() };
-            gone_is_done(within(self.timeout, "RemovePodSandbox", self.runtime.clone().remove_pod_sandbox(request)).await)
+            gone_is_done(
+                within(self.timeout, "RemovePodSandbox", self.runtime.clone().remove_pod_sandbox(request)).await,
+            )
         })
     }
 
@@ -180,7 +184,9 @@ impl Runtime for Containerd {
     fn reopen_container_log<'a>(&'a self, container: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let request = v1::ReopenContainerLogRequest { container_id: container.to_owned() };
-            within(self.timeout, "ReopenContainerLog", self.runtime.clone().reopen_container_log(request)).await.map(drop)
+            within(self.timeout, "ReopenContainerLog", self.runtime.clone().reopen_container_log(request))
+                .await
+                .map(drop)
         })
     }
 
@@ -194,14 +200,15 @@ impl Runtime for Containerd {
             let seconds = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX);
             let request = v1::ExecSyncRequest { container_id: container.to_owned(), cmd: command, timeout: seconds };
             let limit = if timeout.is_zero() { Duration::MAX } else { self.timeout.saturating_add(timeout) };
-            let answer = within(limit, "ExecSync", self.runtime.clone().exec_sync(request)).await.map_err(|error| {
-                match error {
-                    Error::Failed(message) if message.contains("timeout") && message.contains("exceeded") => {
-                        Error::Timeout(message)
-                    }
-                    other => other,
-                }
-            })?;
+            let answer =
+                within(limit, "ExecSync", self.runtime.clone().exec_sync(request)).await.map_err(
+                    |error| match error {
+                        Error::Failed(message) if message.contains("timeout") && message.contains("exceeded") => {
+                            Error::Timeout(message)
+                        }
+                        other => other,
+                    },
+                )?;
             Ok(ExecOutput { stdout: answer.stdout, stderr: answer.stderr, exit_code: answer.exit_code })
         })
     }
@@ -228,10 +235,7 @@ impl Runtime for Containerd {
         })
     }
 
-    fn list_container_stats(
-        &self,
-        filter: Option<v1::ContainerStatsFilter>,
-    ) -> BoxFuture<'_, Vec<v1::ContainerStats>> {
+    fn list_container_stats(&self, filter: Option<v1::ContainerStatsFilter>) -> BoxFuture<'_, Vec<v1::ContainerStats>> {
         Box::pin(async move {
             let request = v1::ListContainerStatsRequest { filter };
             let mut client = self.runtime.clone();

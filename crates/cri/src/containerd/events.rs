@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use containerd_client::events::{ContainerCreate, ContainerDelete, TaskDelete, TaskExit, TaskOom, TaskStart};
-use containerd_client::services::v1::{PublishRequest, SubscribeRequest};
 use containerd_client::services::v1::events_client::EventsClient;
+use containerd_client::services::v1::{PublishRequest, SubscribeRequest};
 use containerd_client::types::Envelope;
 use containerd_client::{to_any, with_namespace};
 use futures::StreamExt as _;

@@ -44,12 +44,11 @@ impl Containerd {
         let endpoint = endpoint.as_ref();
         let socket = endpoint.strip_prefix("unix://").map_or(endpoint.to_owned(), |rest| Path::new("/").join(rest));
         let path = socket.clone();
-        let channel = Endpoint::from_static("http://localhost").connect_with_connector_lazy(tower::service_fn(
-            move |_| {
+        let channel =
+            Endpoint::from_static("http://localhost").connect_with_connector_lazy(tower::service_fn(move |_| {
                 let path = path.clone();
                 async move { Ok::<_, std::io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
-            },
-        ));
+            }));
         Containerd {
             socket,
             runtime: RuntimeServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER),

@@ -65,8 +65,11 @@ impl Runtime for Fake {
     fn status(&self) -> BoxFuture<'_, v1::RuntimeStatus> {
         Box::pin(async move {
             self.enter(Call::Read).await?;
-            let conditions = ["RuntimeReady", "NetworkReady"]
-                .map(|name| v1::RuntimeCondition { r#type: name.to_owned(), status: true, ..Default::default() });
+            let conditions = ["RuntimeReady", "NetworkReady"].map(|name| v1::RuntimeCondition {
+                r#type: name.to_owned(),
+                status: true,
+                ..Default::default()
+            });
             Ok(v1::RuntimeStatus { conditions: conditions.to_vec() })
         })
     }
@@ -250,10 +253,7 @@ impl Runtime for Fake {
         })
     }
 
-    fn list_container_stats(
-        &self,
-        filter: Option<v1::ContainerStatsFilter>,
-    ) -> BoxFuture<'_, Vec<v1::ContainerStats>> {
+    fn list_container_stats(&self, filter: Option<v1::ContainerStatsFilter>) -> BoxFuture<'_, Vec<v1::ContainerStats>> {
         Box::pin(async move {
             self.enter(Call::Read).await?;
             let filter = filter.unwrap_or_default();

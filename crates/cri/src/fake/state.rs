@@ -43,7 +43,10 @@ fn not_found(what: &str, id: &str) -> Error {
 }
 
 /// Whether every wanted label is there.
-fn selected(labels: &std::collections::HashMap<String, String>, wanted: &std::collections::HashMap<String, String>) -> bool {
+fn selected(
+    labels: &std::collections::HashMap<String, String>,
+    wanted: &std::collections::HashMap<String, String>,
+) -> bool {
     wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
@@ -286,10 +289,11 @@ impl State {
             annotations: container.config.annotations.clone(),
             mounts: container.config.mounts.clone(),
             log_path,
-            resources: container.config.linux.as_ref().map(|linux| v1::ContainerResources {
-                linux: linux.resources.clone(),
-                windows: None,
-            }),
+            resources: container
+                .config
+                .linux
+                .as_ref()
+                .map(|linux| v1::ContainerResources { linux: linux.resources.clone(), windows: None }),
             ..Default::default()
         })
     }

@@ -220,7 +220,8 @@ async fn filters_select(lab: &Lab<'_>) {
     let (one, two) = (lab.pod("one").await, lab.pod("two").await);
     let (a, b) = (one.started("a", RUNS).await, two.container("b", RUNS).await);
     let ids = async |filter: v1::ContainerFilter| {
-        let mut ids: Vec<_> = lab.runtime.list_containers(Some(filter)).await.unwrap().into_iter().map(|c| c.id).collect();
+        let mut ids: Vec<_> =
+            lab.runtime.list_containers(Some(filter)).await.unwrap().into_iter().map(|c| c.id).collect();
         ids.sort();
         ids
     };
@@ -228,9 +229,9 @@ async fn filters_select(lab: &Lab<'_>) {
     both.sort();
     assert_eq!(ids(v1::ContainerFilter::default()).await, both);
     let of = |sandbox: &str| v1::ContainerFilter { pod_sandbox_id: sandbox.to_owned(), ..Default::default() };
-    assert_eq!(ids(of(&one.sandbox)).await, [a.clone()]);
+    assert_eq!(ids(of(&one.sandbox)).await, std::slice::from_ref(&a));
     let running = v1::ContainerStateValue { state: v1::ContainerState::ContainerRunning.into() };
-    assert_eq!(ids(v1::ContainerFilter { state: Some(running), ..Default::default() }).await, [a.clone()]);
+    assert_eq!(ids(v1::ContainerFilter { state: Some(running), ..Default::default() }).await, std::slice::from_ref(&a));
     let labels = [("container".to_owned(), "b".to_owned())].into();
     assert_eq!(ids(v1::ContainerFilter { label_selector: labels, ..Default::default() }).await, [b]);
     assert_eq!(ids(v1::ContainerFilter { id: a.clone(), ..Default::default() }).await, [a]);
@@ -238,7 +239,7 @@ async fn filters_select(lab: &Lab<'_>) {
     let labels = [("pod".to_owned(), "two".to_owned())].into();
     let filter = v1::PodSandboxFilter { label_selector: labels, ..Default::default() };
     let found = lab.runtime.list_pod_sandboxes(Some(filter)).await.unwrap();
-    assert_eq!(found.into_iter().map(|s| s.id).collect::<Vec<_>>(), [two.sandbox.clone()]);
+    assert_eq!(found.into_iter().map(|s| s.id).collect::<Vec<_>>(), std::slice::from_ref(&two.sandbox));
     one.remove().await;
     two.remove().await;
 }

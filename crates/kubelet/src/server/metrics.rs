@@ -45,7 +45,11 @@ pub async fn resource(context: &Context) -> Result<String, Refusal> {
     for container in &stats {
         out.sample(&of(container), working_set(container) as f64);
     }
-    out.family("resource_scrape_error", "gauge", "1 if there was an error while getting container metrics, 0 otherwise");
+    out.family(
+        "resource_scrape_error",
+        "gauge",
+        "1 if there was an error while getting container metrics, 0 otherwise",
+    );
     out.sample("", 0.0);
     Ok(out.text)
 }

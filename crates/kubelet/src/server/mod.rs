@@ -69,7 +69,9 @@ impl Handler for Server {
         let verb = route::verb(request.method());
         let mut permitted = permit(&*self.access, &request, &peer, verb, &target(route.subresource())).await;
         // Who may do everything through the proxy may do the parts of it, too.
-        if matches!(&permitted, Err(refused) if refused.status() == StatusCode::FORBIDDEN) && route.subresource() != "proxy" {
+        if matches!(&permitted, Err(refused) if refused.status() == StatusCode::FORBIDDEN)
+            && route.subresource() != "proxy"
+        {
             permitted = permit(&*self.access, &request, &peer, verb, &target("proxy")).await;
         }
         match permitted {

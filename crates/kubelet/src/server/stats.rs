@@ -48,7 +48,8 @@ fn pods(context: &Context, stats: &[ContainerStats]) -> Vec<Value> {
     }
     let pods = of_pod.into_iter().filter_map(|(uid, containers)| {
         let entry = context.directory.get(&uid)?;
-        let started = entry.pod.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0.to_string());
+        let started =
+            entry.pod.status.as_ref().and_then(|status| status.start_time.as_ref()).map(|time| time.0.to_string());
         let all: Vec<_> = containers.iter().map(|stats| container(stats, started.as_deref())).collect();
         let cpu = sum(&containers, |stats| stats.cpu.as_ref().map(|cpu| value(&cpu.usage_core_nano_seconds)));
         let memory = sum(&containers, |stats| stats.memory.as_ref().map(|memory| value(&memory.working_set_bytes)));
@@ -141,7 +142,8 @@ impl Machine {
         // user nice system idle iowait irq softirq steal, in hundredths of a second. Waiting is no use.
         let times = stat.lines().find_map(|line| line.strip_prefix("cpu ")).unwrap_or_default();
         let times: Vec<u64> = times.split_whitespace().filter_map(|time| time.parse().ok()).collect();
-        let busy: u64 = times.iter().enumerate().filter(|(at, _)| !matches!(at, 3 | 4) && *at < 8).map(|(_, time)| time).sum();
+        let busy: u64 =
+            times.iter().enumerate().filter(|(at, _)| !matches!(at, 3 | 4) && *at < 8).map(|(_, time)| time).sum();
         let booted = stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok());
         Machine {
             total: kib("MemTotal"),

@@ -57,10 +57,7 @@ impl Wanted {
         let wanted = Wanted { stdin: query.is_set("input"), stdout: query.is_set("output"), stderr, tty };
         match wanted.stdin || wanted.stdout || wanted.stderr {
             true => Ok(wanted),
-            false => Err(refuse(
-                StatusCode::BAD_REQUEST,
-                "you must specify at least 1 of stdin, stdout, stderr",
-            )),
+            false => Err(refuse(StatusCode::BAD_REQUEST, "you must specify at least 1 of stdin, stdout, stderr")),
         }
     }
 }
@@ -77,7 +74,12 @@ pub async fn exec(context: &Arc<Context>, wanted: &ContainerRef, query: &Query, 
     tunnel(&url, request).await
 }
 
-pub async fn attach(context: &Arc<Context>, wanted: &ContainerRef, query: &Query, request: Request<Incoming>) -> Answer {
+pub async fn attach(
+    context: &Arc<Context>,
+    wanted: &ContainerRef,
+    query: &Query,
+    request: Request<Incoming>,
+) -> Answer {
     let container = containers::running(context, wanted)?;
     let Wanted { stdin, stdout, stderr, tty } = Wanted::parse(query)?;
     let attach = v1::AttachRequest { container_id: container.id, stdin, tty, stdout, stderr };
@@ -111,7 +113,8 @@ pub async fn run(context: &Arc<Context>, wanted: &ContainerRef, query: &Query) -
 /// Repeats the upgrade at the runtime's server, and joins the two connections if that grants it.
 async fn tunnel(url: &str, mut request: Request<Incoming>) -> Answer {
     let headers = passed(request.headers())?;
-    let failed = |why: String| refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("the container runtime's streams: {why}"));
+    let failed =
+        |why: String| refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("the container runtime's streams: {why}"));
     let uri: Uri = url.parse().map_err(|_| failed(format!("{url} is no address")))?;
     let authority = uri.authority().ok_or_else(|| failed(format!("{url} is no address")))?.as_str().to_owned();
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
@@ -123,7 +126,8 @@ async fn tunnel(url: &str, mut request: Request<Incoming>) -> Answer {
     }
     let theirs = theirs.map_err(|error| failed(error.to_string()))?;
     let answered = tokio::time::timeout(PATIENCE, ask(&authority, theirs)).await;
-    let mut response = answered.map_err(|_| failed("no answer".to_owned()))?.map_err(|error| failed(format!("{error:#}")))?;
+    let mut response =
+        answered.map_err(|_| failed("no answer".to_owned()))?.map_err(|error| failed(format!("{error:#}")))?;
 
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let status = response.status();

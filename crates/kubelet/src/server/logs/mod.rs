@@ -58,7 +58,10 @@ impl Options {
             }
             (None, Some(time)) => {
                 let parsed = time.parse();
-                Some(parsed.map_err(|_| unprocessable(format!("sinceTime: invalid value {time:?}: must be RFC 3339")))?)
+                Some(
+                    parsed
+                        .map_err(|_| unprocessable(format!("sinceTime: invalid value {time:?}: must be RFC 3339")))?,
+                )
             }
             (None, None) => None,
         };
@@ -93,7 +96,8 @@ pub async fn serve(context: &Arc<Context>, wanted: &ContainerRef, query: &Query)
             sender.send(Err(error.into())).await.ok();
         }
     });
-    let pieces = futures::stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
+    let pieces =
+        futures::stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
     Ok(typed(Body::stream(pieces.boxed()), "text/plain"))
 }
 
@@ -108,13 +112,10 @@ mod tests {
             assert_eq!(Options::parse(&Query::parse(query), now).ok(), want, "{query}");
         };
         check("", Some(Options::default()));
-        check("follow=true&timestamps=true&tailLines=3&limitBytes=9", Some(Options {
-            follow: true,
-            timestamps: true,
-            tail: Some(3),
-            limit: Some(9),
-            ..Options::default()
-        }));
+        check(
+            "follow=true&timestamps=true&tailLines=3&limitBytes=9",
+            Some(Options { follow: true, timestamps: true, tail: Some(3), limit: Some(9), ..Options::default() }),
+        );
         let since = Some("2026-01-01T00:00:30Z".parse().unwrap());
         check("sinceSeconds=30", Some(Options { since, ..Options::default() }));
         check("sinceTime=2026-01-01T00:00:30Z", Some(Options { since, ..Options::default() }));
