@@ -99,4 +99,3 @@ fn link(target: &Path, path: &Path) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(path);
     std::os::unix::fs::symlink(target, path).with_context(|| format!("linking {}", path.display()))
 }
-

@@ -28,11 +28,9 @@ type Imported = BTreeMap<String, String>;
 pub fn find(chosen: Option<&Path>, bin_dir: &Path) -> anyhow::Result<PathBuf> {
     let candidates = match chosen {
         Some(chosen) => vec![chosen.to_owned()],
-        None => vec![
-            bin_dir.join("../share/kogge/images"),
-            bin_dir.join("../../out/images"),
-            PathBuf::from("out/images"),
-        ],
+        None => {
+            vec![bin_dir.join("../share/kogge/images"), bin_dir.join("../../out/images"), PathBuf::from("out/images")]
+        }
     };
     match candidates.iter().find(|dir| dir.join("pause.tar").is_file()) {
         Some(dir) => Ok(dir.canonicalize()?),
@@ -52,8 +50,10 @@ pub fn install(layout: &Layout, from: &Path) -> anyhow::Result<()> {
 /// how many archives that were; calls `own_there` when the first of them are in.
 pub async fn import(layout: &Layout, node: &str, own_there: impl FnOnce()) -> anyhow::Result<usize> {
     let files = layout.node(node);
-    let mut imported: Imported =
-        std::fs::read_to_string(files.images()).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let mut imported: Imported = std::fs::read_to_string(files.images())
+        .ok()
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default();
     let mut missing = archives(&layout.images())?;
     missing.retain(|path| imported.get(&name(path)) != Some(&version(path)));
     missing.sort_by_key(|path| OWN.iter().position(|own| name(path) == *own).unwrap_or(OWN.len()));

@@ -17,8 +17,7 @@ pub fn require_root() -> anyhow::Result<()> {
 
 /// The programs that components are or call. All that are missing are named at once.
 pub fn programs() -> anyhow::Result<Programs> {
-    let missing: Vec<&str> =
-        FOREIGN.iter().chain(&CALLED).copied().filter(|program| find(program).is_none()).collect();
+    let missing: Vec<&str> = FOREIGN.iter().chain(&CALLED).copied().filter(|program| find(program).is_none()).collect();
     if !missing.is_empty() {
         bail!("not installed: {} (hack/deps.sh installs them on Debian)", missing.join(", "));
     }
@@ -75,5 +74,6 @@ pub fn addresses() -> Vec<IpAddr> {
 pub fn has_sys_resource() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> CAP_SYS_RESOURCE & 1 == 1)
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask >> CAP_SYS_RESOURCE & 1 == 1)
 }

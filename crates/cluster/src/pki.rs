@@ -172,8 +172,7 @@ fn ensure_authority(layout: &Layout, authority: Authority, now: Timestamp) -> an
     }
     let mut params = params(authority.common_name(), None, CA_YEARS, now)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages =
-        vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
     write(&with_suffix(&stem, "key"), &ca.key().serialize_pem(), 0o600)?;
     write(&with_suffix(&stem, "crt"), &ca.pem(), 0o644)?;

@@ -128,6 +128,7 @@ fn mentions(argument: &[u8], path: &Path) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::zombie_processes)] // what is tested waits for them
 mod tests {
     use super::*;
 

@@ -236,7 +236,6 @@ impl Maker<'_> {
         Process { gates: vec![self.api()], ..self.on(node, self.ours("cni", "kogge-cni", args)) }
     }
 
-
     fn host_address(&self) -> String {
         self.spec.nodes.first().map(|node| self.spec.address(node).to_string()).unwrap_or_default()
     }

@@ -137,7 +137,13 @@ async fn chunk(mut content: io::Take<File>) -> Option<(Chunk, io::Take<File>)> {
     let read = tokio::task::spawn_blocking(move || {
         let mut buffer = vec![0; CHUNK];
         let read = content.read(&mut buffer);
-        (read.map(|length| { buffer.truncate(length); buffer }), content)
+        (
+            read.map(|length| {
+                buffer.truncate(length);
+                buffer
+            }),
+            content,
+        )
     });
     match read.await {
         Ok((Ok(buffer), _)) if buffer.is_empty() => None,

@@ -33,7 +33,10 @@ pub struct ProcessStatus {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcessState {
-    Running { pid: i32, restarts: u32 },
+    Running {
+        pid: i32,
+        restarts: u32,
+    },
     /// It should run: the supervisor waits before it starts it again, or has gone.
     Down,
     /// Nobody wants it to run.

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::gate::Gates;
 use crate::layout::Layout;
 use crate::lock::Lock;
+use crate::proc::Identity;
 use crate::processes::Process;
 use crate::record::{Record, digest};
 use crate::{gate, spawn};
@@ -52,6 +53,9 @@ fn back_off(in_a_row: u32) -> Duration {
 pub async fn want(layout: &Layout, kctl: &Path, processes: Vec<Process>) -> anyhow::Result<()> {
     let wanted = serde_json::to_string_pretty(&Wanted { processes })?;
     crate::pki::write(&layout.wanted(), &wanted, 0o644)?;
+    if is_outdated(layout, kctl).await {
+        quit(layout).await;
+    }
     if ask(layout, "sync").await.is_ok() {
         return Ok(());
     }
@@ -66,9 +70,24 @@ pub async fn want(layout: &Layout, kctl: &Path, processes: Vec<Process>) -> anyh
     ask(layout, "sync").await
 }
 
-/// Ends the supervisor and leaves its processes alone.
+/// Ends the supervisor and leaves its processes alone. Returns when another one can be started.
 pub async fn quit(layout: &Layout) {
-    let _ = ask(layout, "quit").await;
+    let identity = pid(layout).await.and_then(Identity::of);
+    if ask(layout, "quit").await.is_ok()
+        && let Some(identity) = identity
+    {
+        let _ = tokio::time::timeout(GRACE, identity.ended()).await;
+    }
+}
+
+/// Whether the supervisor runs another program than `kctl` is now. Its processes do not notice a change of guard.
+async fn is_outdated(layout: &Layout, kctl: &Path) -> bool {
+    let Some(pid) = pid(layout).await else { return false };
+    std::fs::read_link(format!("/proc/{pid}/exe")).ok() != std::fs::canonicalize(kctl).ok()
+}
+
+async fn pid(layout: &Layout) -> Option<i32> {
+    UnixStream::connect(layout.supervisor_socket()).await.ok()?.peer_cred().ok()?.pid()
 }
 
 pub async fn is_running(layout: &Layout) -> bool {
@@ -152,7 +171,8 @@ impl Keepers {
         for (name, (digest, process)) in wanted {
             self.running.entry(name).or_insert_with(|| {
                 let stop = CancellationToken::new();
-                let task = tokio::spawn(keep(self.layout.clone(), self.gates.clone(), process, digest.clone(), stop.clone()));
+                let task =
+                    tokio::spawn(keep(self.layout.clone(), self.gates.clone(), process, digest.clone(), stop.clone()));
                 Keeper { digest, stop, task }
             });
         }
@@ -241,8 +261,7 @@ async fn keep(layout: Layout, known: Gates, process: Process, digest: String, st
 fn start(layout: &Layout, process: &Process, digest: &str, restarts: u32) -> anyhow::Result<Record> {
     let identity = spawn::detached(&process.program, &process.args, &process.log, process.netns.as_deref())?;
     tracing::info!(process = process.name, pid = identity.pid, "started");
-    let record =
-        Record { pid: identity.pid, start_time: identity.start_time, digest: digest.to_owned(), restarts };
+    let record = Record { pid: identity.pid, start_time: identity.start_time, digest: digest.to_owned(), restarts };
     record.save(layout, &process.name)?;
     Ok(record)
 }

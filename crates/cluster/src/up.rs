@@ -22,9 +22,7 @@ use crate::options::{DEFAULT_DIR, Options, Spec, node_names};
 use crate::processes::{Gate, IMAGES_PORT, processes};
 use crate::progress::Progress;
 use crate::record::Record;
-use crate::{
-    addons, bootstrap, cgroups, dns_probe, gate, images, machine, network, spawn, status, supervisor, sysctl,
-};
+use crate::{addons, bootstrap, cgroups, dns_probe, gate, images, machine, network, spawn, status, supervisor, sysctl};
 
 /// The longest that a step may take on a machine that is very busy.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -57,7 +55,7 @@ pub async fn up(options: &Options, progress: &dyn Progress) -> anyhow::Result<Su
     let dir = if options.dir.as_os_str().is_empty() { Path::new(DEFAULT_DIR) } else { &options.dir };
     let layout = Layout::new(&std::path::absolute(dir)?);
     let _lock = Lock::acquire(&layout.lock()).context("another command works on the cluster")?;
-    let was_up = status::status(layout.dir()).await.is_ok_and(|status| status.is_whole());
+    let before = running(&layout).await;
     let spec = choose(options, status::load_spec(&layout)?)?;
     let programs = machine::programs()?;
     machine::require_own(&spec.bin_dir)?;
@@ -94,7 +92,15 @@ pub async fn up(options: &Options, progress: &dyn Progress) -> anyhow::Result<Su
         done = work.run(options.no_wait) => done?,
         broken = work.broken_process() => return Err(broken),
     }
+    let was_up = before.is_some() && before == running(&layout).await;
     Ok(Summary { kubeconfig: layout.admin_kubeconfig(), nodes: spec.nodes.clone(), was_up, took: begun.elapsed() })
+}
+
+/// The processes that run, if all do that should.
+async fn running(layout: &Layout) -> Option<Vec<status::ProcessState>> {
+    let status = status::status(layout.dir()).await.ok().filter(status::Status::is_whole)?;
+    let nodes = status.nodes.into_iter().flat_map(|node| node.processes);
+    Some(status.control_plane.into_iter().chain(nodes).map(|process| process.state).collect())
 }
 
 /// The options over what was chosen before.
@@ -240,7 +246,11 @@ impl Work<'_> {
             if let Some((process, _)) = broken {
                 let log = std::fs::read_to_string(&process.log).unwrap_or_default();
                 let last = log.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing").to_owned();
-                return anyhow::anyhow!("{} keeps failing; it says (in {}): {last}", process.name, process.log.display());
+                return anyhow::anyhow!(
+                    "{} keeps failing; it says (in {}): {last}",
+                    process.name,
+                    process.log.display()
+                );
             }
         }
     }

@@ -118,7 +118,7 @@ impl Handler {
                     return self.own(ResponseCode::NoError, aliases);
                 }
                 Answer::Alias { record, target } => {
-                    aliases.push(record);
+                    aliases.push(*record);
                     if kind == RecordType::CNAME {
                         return self.own(ResponseCode::NoError, aliases);
                     }

@@ -20,7 +20,8 @@ const EARLY: Duration = Duration::from_millis(900);
 
 /// Serves the three ports until shutdown begins.
 pub async fn run(config: &Config, view: Caches, shutdown: Shutdown) -> anyhow::Result<()> {
-    let pages = [(config.health_port, Page::Health), (config.ready_port, Page::Ready), (config.metrics_port, Page::Metrics)];
+    let pages =
+        [(config.health_port, Page::Health), (config.ready_port, Page::Ready), (config.metrics_port, Page::Metrics)];
     let mut serving = vec![];
     for (port, page) in pages {
         let address = SocketAddr::from((config.bind, port));

@@ -39,7 +39,10 @@ pub trait View {
 pub enum Answer {
     Records(Vec<Record>),
     /// The name is another one's alias, to be followed unless the alias itself was asked for.
-    Alias { record: Record, target: Name },
+    Alias {
+        record: Box<Record>,
+        target: Name,
+    },
     /// The name exists, but not with this type.
     NoData,
     NoName,
@@ -100,9 +103,7 @@ impl Zone {
                 _ => Answer::NoName,
             }),
             [service, namespace, "svc"] => question.service(namespace, service, &Part::Whole),
-            [endpoint, service, namespace, "svc"] => {
-                question.service(namespace, service, &Part::Endpoint(endpoint))
-            }
+            [endpoint, service, namespace, "svc"] => question.service(namespace, service, &Part::Endpoint(endpoint)),
             [port, protocol, service, namespace, "svc"] => match (port.strip_prefix('_'), protocol.strip_prefix('_')) {
                 (Some(port), Some(protocol)) => {
                     question.service(namespace, service, &Part::Port { name: port, protocol })
@@ -193,7 +194,7 @@ impl<V: View> Question<'_, V> {
         if !matches!(self.kind, RecordType::A | RecordType::AAAA | RecordType::CNAME) {
             return Ok(Answer::NoData);
         }
-        Ok(Answer::Alias { record: self.record(RData::CNAME(CNAME(target.clone()))), target })
+        Ok(Answer::Alias { record: Box::new(self.record(RData::CNAME(CNAME(target.clone())))), target })
     }
 
     fn srv_of_service(&self, service: &Service, wanted: impl Fn(&Port) -> bool) -> Result<Answer, ProtoError> {
