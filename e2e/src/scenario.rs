@@ -2,10 +2,12 @@
 
 use std::{process::ExitCode, time::Instant};
 
+type Steps<T> = Box<dyn Fn(&T) -> anyhow::Result<()>>;
+
 /// A name and what it does; the name is what a filter on the command line matches.
 pub struct Scenario<T> {
     pub name: String,
-    pub run: Box<dyn Fn(&T) -> anyhow::Result<()>>,
+    pub run: Steps<T>,
 }
 
 impl<T> Scenario<T> {

@@ -115,7 +115,8 @@ async fn bootstrap_until_done(app: &app::App, done: &component::health::Flag) {
 /// Keeps the checks `etcd`, `informer-sync` and `shutdown` true.
 fn watch_health(app: &Arc<app::App>, shutdown: &Shutdown) {
     let core = app.core.clone();
-    app.checks.add("informer-sync", move || if core.store.is_ready() { Ok(()) } else { Err("the cache is loading".into()) });
+    app.checks
+        .add("informer-sync", move || if core.store.is_ready() { Ok(()) } else { Err("the cache is loading".into()) });
     let begun = shutdown.clone();
     app.checks.add("shutdown", move || if begun.has_begun() { Err("shutting down".into()) } else { Ok(()) });
     let (core, shutdown, etcd) = (app.core.clone(), shutdown.clone(), app.checks.flag("etcd"));
@@ -132,7 +133,8 @@ fn watch_health(app: &Arc<app::App>, shutdown: &Shutdown) {
 
 fn etcd_options(config: &Config) -> anyhow::Result<EtcdOptions> {
     let read = |path: &Option<std::path::PathBuf>| {
-        let read = |path| std::fs::read(path).with_context(|| format!("cannot read {}", std::path::Path::display(path)));
+        let read =
+            |path| std::fs::read(path).with_context(|| format!("cannot read {}", std::path::Path::display(path)));
         path.as_deref().map(read).transpose()
     };
     let identity = read(&config.etcd_certfile)?.zip(read(&config.etcd_keyfile)?);

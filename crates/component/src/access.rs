@@ -32,5 +32,10 @@ pub trait Access: Send + Sync + 'static {
     fn authenticate<'a>(&'a self, token: &'a str) -> BoxFuture<'a, anyhow::Result<Option<Identity>>>;
 
     /// Whether `identity` may do `verb` (`get`, `create`, …).
-    fn authorize<'a>(&'a self, identity: &'a Identity, verb: &'a str, target: &'a Target) -> BoxFuture<'a, anyhow::Result<bool>>;
+    fn authorize<'a>(
+        &'a self,
+        identity: &'a Identity,
+        verb: &'a str,
+        target: &'a Target,
+    ) -> BoxFuture<'a, anyhow::Result<bool>>;
 }

@@ -48,10 +48,9 @@ pub fn yaml(text: &str) -> anyhow::Result<Value> {
 fn whole_numbers(value: &mut Value) {
     match value {
         Value::Number(number) => {
-            if let Some(float) = number.as_f64().filter(|f| !number.is_i64() && !number.is_u64() && f.fract() == 0.0) {
-                if float.abs() < 9.0e15 {
-                    *value = Value::from(float as i64);
-                }
+            let exact = |f: &f64| !number.is_i64() && !number.is_u64() && f.fract() == 0.0 && f.abs() < 9.0e15;
+            if let Some(float) = number.as_f64().filter(exact) {
+                *value = Value::from(float as i64);
             }
         }
         Value::Array(items) => items.iter_mut().for_each(whole_numbers),
@@ -91,6 +90,9 @@ mod tests {
 
     #[test]
     fn numbers_as_kubectl_reads_them() {
-        assert_eq!(yaml("a: 0644\nb: yes\nc: 8.0\nd: \"1\"\n").unwrap(), serde_json::json!({"a": 420, "b": true, "c": 8, "d": "1"}));
+        assert_eq!(
+            yaml("a: 0644\nb: yes\nc: 8.0\nd: \"1\"\n").unwrap(),
+            serde_json::json!({"a": 420, "b": true, "c": 8, "d": "1"})
+        );
     }
 }

@@ -85,7 +85,8 @@ impl Process {
         self.cpu.set((number(11)? + number(12)?) / ticks);
         self.virtual_.set(number(20)?);
         self.resident.set(number(21)? * sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?);
-        let boot: f64 = fs::read_to_string("/proc/stat").ok()?.lines().find_map(|l| l.strip_prefix("btime "))?.parse().ok()?;
+        let boot: f64 =
+            fs::read_to_string("/proc/stat").ok()?.lines().find_map(|l| l.strip_prefix("btime "))?.parse().ok()?;
         self.start.set(boot + number(19)? / ticks);
         self.open_fds.set(fs::read_dir("/proc/self/fd").ok()?.count() as f64);
         let limits = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).ok()?;

@@ -144,10 +144,10 @@ pub async fn listen<H: Handler>(
         });
     }
     drop(listener);
-    if let Some(graceful) = Arc::into_inner(graceful) {
-        if timeout(drain, graceful.shutdown()).await.is_err() {
-            tracing::warn!("some connections did not drain within {drain:?}");
-        }
+    if let Some(graceful) = Arc::into_inner(graceful)
+        && timeout(drain, graceful.shutdown()).await.is_err()
+    {
+        tracing::warn!("some connections did not drain within {drain:?}");
     }
 }
 
@@ -220,7 +220,10 @@ mod tests {
 
     impl Handler for Echo {
         async fn handle(&self, request: Request<Incoming>, peer: Arc<Peer>) -> Response<Body> {
-            let parts = vec![Ok(Bytes::from(request.uri().path().to_owned())), Ok(Bytes::from(peer.address.is_none().to_string()))];
+            let parts = vec![
+                Ok(Bytes::from(request.uri().path().to_owned())),
+                Ok(Bytes::from(peer.address.is_none().to_string())),
+            ];
             Response::new(Body::stream(futures::stream::iter(parts)))
         }
     }

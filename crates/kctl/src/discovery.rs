@@ -104,7 +104,10 @@ impl Discovery {
                         verbs: texts(&resource["verbs"]),
                         short_names: texts(&resource["shortNames"]),
                         categories: texts(&resource["categories"]),
-                        subresources: items(&resource["subresources"]).iter().map(|s| text(&s["subresource"])).collect(),
+                        subresources: items(&resource["subresources"])
+                            .iter()
+                            .map(|s| text(&s["subresource"]))
+                            .collect(),
                     });
                 }
             }
@@ -147,7 +150,10 @@ impl Discovery {
         let lower = word.to_lowercase();
         let (name, rest) = lower.split_once('.').unwrap_or((&lower, ""));
         let named = |r: &&Resource| {
-            r.plural == name || r.singular == name || r.kind.to_lowercase() == name || r.short_names.iter().any(|s| s == name)
+            r.plural == name
+                || r.singular == name
+                || r.kind.to_lowercase() == name
+                || r.short_names.iter().any(|s| s == name)
         };
         let in_group = |r: &&Resource| {
             rest.is_empty()

@@ -29,6 +29,7 @@ pub struct Cli {
 }
 
 /// All commands, in the order that `kctl --help` shows them.
+#[allow(clippy::large_enum_variant, reason = "there is one, for the life of the process")]
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make, inspect and remove a cluster on this machine

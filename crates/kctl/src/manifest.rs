@@ -136,7 +136,9 @@ mod tests {
         let pod = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n";
         assert_eq!(kinds(&format!("# top\n---\n{pod}---\n\n---\n{pod}")), ["Pod a", "Pod a"]);
         assert_eq!(
-            kinds(r#"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Service","metadata":{"name":"b"}}]}"#),
+            kinds(
+                r#"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Service","metadata":{"name":"b"}}]}"#
+            ),
             ["Service b"]
         );
     }

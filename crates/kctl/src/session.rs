@@ -191,10 +191,7 @@ impl Session {
     }
 
     /// The body as it arrives.
-    pub async fn get_stream(
-        &self,
-        path: &str,
-    ) -> anyhow::Result<impl Stream<Item = anyhow::Result<Bytes>> + use<>> {
+    pub async fn get_stream(&self, path: &str) -> anyhow::Result<impl Stream<Item = anyhow::Result<Bytes>> + use<>> {
         let response = self.send(Request::get(path).body(Body::from(Vec::new()))?).await?;
         Ok(response.into_body().into_data_stream().map_err(|e| anyhow!(e)))
     }
@@ -267,7 +264,10 @@ impl Session {
     fn unreachable(&self, error: kube::Error) -> anyhow::Error {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
         while let Some(inner) = cause {
-            if inner.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused) {
+            if inner
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused)
+            {
                 let host = self.server.trim_start_matches("https://").trim_start_matches("http://");
                 return anyhow!(
                     "the connection to the server {host} was refused - did you specify the right host or port?"

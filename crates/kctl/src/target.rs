@@ -71,7 +71,9 @@ pub async fn parse(session: &Session, words: &[String]) -> anyhow::Result<Vec<Ta
         let mut targets = vec![];
         for word in words {
             let Some((kind, name)) = word.split_once('/').filter(|(k, n)| !k.is_empty() && !n.is_empty()) else {
-                bail!("there is no need to specify a resource type as a separate argument when passing arguments in resource/name form (e.g. 'kctl get resource/<resource_name>' instead of 'kctl get resource resource/<resource_name>'");
+                bail!(
+                    "there is no need to specify a resource type as a separate argument when passing arguments in resource/name form (e.g. 'kctl get resource/<resource_name>' instead of 'kctl get resource resource/<resource_name>'"
+                );
             };
             targets.push(Target { resource: discovery.find(kind)?.clone(), name: Some(name.to_owned()) });
         }
@@ -146,9 +148,9 @@ impl Session {
         let discovery = self.discovery().await?;
         let mut found = vec![];
         for manifest in manifest::read(files, recursive)? {
-            let resource = discovery.of_manifest(&manifest.object).map_err(|e| {
-                anyhow::anyhow!("unable to recognize \"{}\": {e}", manifest.source)
-            })?;
+            let resource = discovery
+                .of_manifest(&manifest.object)
+                .map_err(|e| anyhow::anyhow!("unable to recognize \"{}\": {e}", manifest.source))?;
             let mut value = manifest.object;
             if resource.namespaced {
                 let wanted = value["metadata"]["namespace"].as_str().filter(|n| !n.is_empty()).map(str::to_owned);

@@ -105,19 +105,27 @@ async fn request(config: &Config, client: &kube::Client) -> anyhow::Result<()> {
     let body = json!({"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest",
         "metadata": {"generateName": "csr-"},
         "spec": {"request": ByteString(pem.into_bytes()), "signerName": SIGNER, "usages": ["digital signature", "client auth"]}});
-    let made: Value = api.create(&CertificateSigningRequest::RESOURCE, "", &body).await.context("cannot make a CertificateSigningRequest")?;
+    let made: Value = api
+        .create(&CertificateSigningRequest::RESOURCE, "", &body)
+        .await
+        .context("cannot make a CertificateSigningRequest")?;
     let made = made["metadata"]["name"].as_str().context("the request has no name")?.to_owned();
-    let chain = tokio::time::timeout(PATIENCE, signed(client, &made)).await.context("nobody approved the request")??;
+    let chain =
+        tokio::time::timeout(PATIENCE, signed(client, &made)).await.context("nobody approved the request")??;
     install(&config.cert_dir, &chain, &key.serialize_pem())
 }
 
 async fn signed(client: &kube::Client, name: &str) -> anyhow::Result<Vec<u8>> {
     let shutdown = Shutdown::new();
     let informers = Informers::new(client.clone(), 0, shutdown.clone());
-    let store = informers.store_of::<CertificateSigningRequest>(Target::of::<CertificateSigningRequest>().fields(&format!("metadata.name={name}")));
+    let store = informers.store_of::<CertificateSigningRequest>(
+        Target::of::<CertificateSigningRequest>().fields(&format!("metadata.name={name}")),
+    );
     let mut changes = store.subscribe();
     let outcome = loop {
-        let Event::Applied { new, .. } = changes.next().await else { break Err(anyhow::anyhow!("the request was deleted")) };
+        let Event::Applied { new, .. } = changes.next().await else {
+            break Err(anyhow::anyhow!("the request was deleted"));
+        };
         let Some(status) = &new.status else { continue };
         let refused = status.conditions.iter().flatten().find(|c| c.type_ == "Denied" || c.type_ == "Failed");
         if let Some(refused) = refused {

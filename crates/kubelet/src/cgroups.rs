@@ -25,8 +25,15 @@ pub struct Cgroups {
 
 enum Hierarchy {
     /// Mount points of the controllers we use, and of every hierarchy the runtime may use.
-    V1 { cpu: Option<PathBuf>, memory: Option<PathBuf>, pids: Option<PathBuf>, all: Vec<PathBuf> },
-    V2 { root: PathBuf },
+    V1 {
+        cpu: Option<PathBuf>,
+        memory: Option<PathBuf>,
+        pids: Option<PathBuf>,
+        all: Vec<PathBuf>,
+    },
+    V2 {
+        root: PathBuf,
+    },
 }
 
 impl Cgroups {
@@ -48,7 +55,11 @@ impl Cgroups {
                 all: all.flatten().map(|e| e.path()).filter(|p| p.is_dir() && !p.is_symlink()).collect(),
             }
         };
-        let cgroups = Self { tree: Tree { driver, root: config.cgroup_root.clone() }, hierarchy, pids_limit: config.pod_pids_limit };
+        let cgroups = Self {
+            tree: Tree { driver, root: config.cgroup_root.clone() },
+            hierarchy,
+            pids_limit: config.pod_pids_limit,
+        };
         if driver == Driver::Cgroupfs {
             for class in [None, Some(Class::Burstable), Some(Class::BestEffort)] {
                 cgroups.make(&cgroups.tree.path(class, None)).context("cannot make the cgroups of pods")?;

@@ -1,7 +1,12 @@
 //! What every pod's worker shares: the connections, the caches, the node's own facts.
 
 use crate::{
-    cgroups::Cgroups, config::Config, directory::Directory, images::Images, node::machine::Machine, paths::Paths,
+    cgroups::Cgroups,
+    config::Config,
+    directory::Directory,
+    images::Images,
+    node::machine::Machine,
+    paths::Paths,
     volumes::{mounts::Mounts, tokens::Tokens},
 };
 use api_types::{object::Meta, plan::Note, watched};
@@ -77,7 +82,11 @@ impl Context {
 }
 
 fn port(port: &ServicePort) -> PortSeen {
-    PortSeen { name: port.name.clone().unwrap_or_default(), port: port.port, protocol: port.protocol.clone().unwrap_or_else(|| "TCP".into()) }
+    PortSeen {
+        name: port.name.clone().unwrap_or_default(),
+        port: port.port,
+        protocol: port.protocol.clone().unwrap_or_else(|| "TCP".into()),
+    }
 }
 
 /// As much of a Service as its variables need.

@@ -43,7 +43,9 @@ impl Directory {
         let mut found = pods.values().filter(|e| names::namespace(&e.pod) == namespace && names::name(&e.pod) == name);
         // A pod that was deleted and made anew under its name may be here twice for a moment: the younger counts.
         let first = found.next()?;
-        let newest = found.fold(first, |a, b| if a.pod.metadata.creation_timestamp < b.pod.metadata.creation_timestamp { b } else { a });
+        let newest = found.fold(first, |a, b| {
+            if a.pod.metadata.creation_timestamp < b.pod.metadata.creation_timestamp { b } else { a }
+        });
         Some(newest.clone())
     }
 
@@ -54,7 +56,8 @@ impl Directory {
     /// The pod that a container or sandbox belongs to.
     pub fn owner_of(&self, id: &str) -> Option<String> {
         let pods = self.pods.read();
-        let owns = |e: &&Entry| e.seen.containers.iter().any(|c| c.id == id) || e.seen.sandboxes.iter().any(|s| s.id == id);
+        let owns =
+            |e: &&Entry| e.seen.containers.iter().any(|c| c.id == id) || e.seen.sandboxes.iter().any(|s| s.id == id);
         pods.values().find(owns).map(|e| names::uid(&e.pod).to_owned())
     }
 

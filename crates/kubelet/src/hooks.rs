@@ -10,14 +10,26 @@ use pod_lifecycle::{
 use std::time::Duration;
 
 /// The error is for the event. Bounded by the caller.
-pub async fn run(context: &Context, pod: &Pod, seen: &ContainerSeen, spec: Option<&Container>, hook: &LifecycleHandler) -> Result<(), String> {
+pub async fn run(
+    context: &Context,
+    pod: &Pod,
+    seen: &ContainerSeen,
+    spec: Option<&Container>,
+    hook: &LifecycleHandler,
+) -> Result<(), String> {
     if let Some(exec) = &hook.exec {
         let command = exec.command.clone().unwrap_or_default();
-        let output = context.runtime.exec_sync(&seen.id, command.clone(), Duration::ZERO).await.map_err(|e| e.to_string())?;
+        let output =
+            context.runtime.exec_sync(&seen.id, command.clone(), Duration::ZERO).await.map_err(|e| e.to_string())?;
         if output.exit_code != 0 {
             let text = [output.stdout, output.stderr].concat();
             let text = String::from_utf8_lossy(&text);
-            return Err(format!("command '{}' exited with {}: {}", command.join(" "), output.exit_code, text.trim_end()));
+            return Err(format!(
+                "command '{}' exited with {}: {}",
+                command.join(" "),
+                output.exit_code,
+                text.trim_end()
+            ));
         }
         return Ok(());
     }
@@ -45,7 +57,11 @@ pub fn port(port: &IntOrString, spec: Option<&Container>) -> Option<u16> {
     match port {
         IntOrString::Int(number) => u16::try_from(*number).ok(),
         IntOrString::String(name) => {
-            let named = spec.and_then(|s| s.ports.as_deref()).unwrap_or_default().iter().find(|p| p.name.as_deref() == Some(name));
+            let named = spec
+                .and_then(|s| s.ports.as_deref())
+                .unwrap_or_default()
+                .iter()
+                .find(|p| p.name.as_deref() == Some(name));
             named.and_then(|p| u16::try_from(p.container_port).ok()).or_else(|| name.parse().ok())
         }
     }

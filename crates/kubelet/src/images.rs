@@ -3,7 +3,10 @@
 
 use crate::{context::Context, note};
 use cri::v1;
-use futures::{FutureExt, future::{BoxFuture, Shared}};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use pod_lifecycle::{
@@ -51,11 +54,19 @@ impl Images {
     }
 
     /// Returns what to give to the runtime as the container's image.
-    pub async fn ensure(&self, context: &Context, pod: &Pod, container: &Container, secrets: &[Arc<Secret>]) -> Result<String, Missing> {
+    pub async fn ensure(
+        &self,
+        context: &Context,
+        pod: &Pod,
+        container: &Container,
+        secrets: &[Arc<Secret>],
+    ) -> Result<String, Missing> {
         let name = container.image.as_deref().unwrap_or_default();
         let regarding = note::container(pod, &container.name);
         if !image::is_valid(name) {
-            let message = format!("Failed to apply default image tag {name:?}: couldn't parse image name {name:?}: invalid reference format");
+            let message = format!(
+                "Failed to apply default image tag {name:?}: couldn't parse image name {name:?}: invalid reference format"
+            );
             context.warn(regarding, "InspectFailed", &message);
             return Err(Missing { reason: "InvalidImageName", message, until: None });
         }
@@ -69,7 +80,8 @@ impl Images {
             Decision::UsePresent => {
                 let id = present.map(|i| i.id).unwrap_or(full);
                 self.state.lock().last_used.insert(id.clone(), context.clock.now());
-                let text = format!("Container image {name:?} already present on machine and can be accessed by the pod");
+                let text =
+                    format!("Container image {name:?} already present on machine and can be accessed by the pod");
                 context.event(regarding, "Pulled", &text);
                 Ok(id)
             }
@@ -108,7 +120,9 @@ impl Images {
             Ok(reference) => {
                 let size = context.runtime.image_status(&reference).await.ok().flatten().map_or(0, |i| i.size);
                 let took = go_duration(round(begun.elapsed()));
-                let text = format!("Successfully pulled image {name:?} in {took} ({took} including waiting). Image size: {size} bytes.");
+                let text = format!(
+                    "Successfully pulled image {name:?} in {took} ({took} including waiting). Image size: {size} bytes."
+                );
                 context.event(regarding, "Pulled", &text);
                 let mut state = self.state.lock();
                 state.backoffs.reset(&key);
@@ -138,7 +152,12 @@ impl Images {
     }
 
     /// With the first credentials that work; without any when there are none.
-    async fn pull_with(&self, context: &Context, full: &str, candidates: Vec<Credentials>) -> Result<String, cri::Error> {
+    async fn pull_with(
+        &self,
+        context: &Context,
+        full: &str,
+        candidates: Vec<Credentials>,
+    ) -> Result<String, cri::Error> {
         let mut attempts: Vec<Option<v1::AuthConfig>> = candidates.into_iter().map(|c| Some(auth(c))).collect();
         if attempts.is_empty() {
             attempts.push(None);
@@ -164,10 +183,15 @@ impl Images {
                     let (runtime, slots, image) = (context.runtime.clone(), self.slots.clone(), full.to_owned());
                     // A task of its own: it goes on when the pod that asked first is deleted.
                     let task = tokio::spawn(async move {
-                        let Ok(_slot) = slots.acquire().await else { return Err(cri::Error::Unavailable("shutting down".into())) };
+                        let Ok(_slot) = slots.acquire().await else {
+                            return Err(cri::Error::Unavailable("shutting down".into()));
+                        };
                         runtime.pull_image(&image, auth, None).await
                     });
-                    let pull = async move { task.await.unwrap_or_else(|error| Err(cri::Error::Failed(error.to_string()))) }.boxed().shared();
+                    let pull =
+                        async move { task.await.unwrap_or_else(|error| Err(cri::Error::Failed(error.to_string()))) }
+                            .boxed()
+                            .shared();
                     pulling.insert(key.clone(), pull.clone());
                     pull
                 }

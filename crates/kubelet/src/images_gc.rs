@@ -24,7 +24,10 @@ async fn once(context: &Context, first_seen: &mut BTreeMap<String, jiff::Timesta
     let now = context.clock.now();
     let images = context.runtime.list_images().await?;
     let containers = context.runtime.list_containers(None).await?;
-    let used: Vec<&str> = containers.iter().flat_map(|c| [c.image_ref.as_str(), c.image.as_ref().map_or("", |i| i.image.as_str())]).collect();
+    let used: Vec<&str> = containers
+        .iter()
+        .flat_map(|c| [c.image_ref.as_str(), c.image.as_ref().map_or("", |i| i.image.as_str())])
+        .collect();
     let sandbox = context.config.sandbox_image.as_deref().map(cri::normalize);
     let seen: Vec<ImageSeen> = images
         .iter()
@@ -42,7 +45,10 @@ async fn once(context: &Context, first_seen: &mut BTreeMap<String, jiff::Timesta
         .collect();
     first_seen.retain(|id, _| images.iter().any(|i| i.id == *id));
     let info = context.runtime.image_fs_info().await?;
-    let Some(place) = info.image_filesystems.first().and_then(|f| f.fs_id.as_ref()).map(|f| f.mountpoint.clone()) else { return Ok(()) };
+    let Some(place) = info.image_filesystems.first().and_then(|f| f.fs_id.as_ref()).map(|f| f.mountpoint.clone())
+    else {
+        return Ok(());
+    };
     let (taken, total) = machine::disk_use(Path::new(&place))?;
     let file = &context.config.file;
     let thresholds = Thresholds {

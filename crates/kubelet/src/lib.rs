@@ -56,7 +56,10 @@ pub struct Parts {
 pub async fn run(mut config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     component::tls::install_provider();
     component::metrics::init("kubelet");
-    anyhow::ensure!(!config.file.fail_swap_on || !node::machine::has_swap(), "swap is on, and failSwapOn says that it must not be");
+    anyhow::ensure!(
+        !config.file.fail_swap_on || !node::machine::has_swap(),
+        "swap is on, and failSwapOn says that it must not be"
+    );
     let socket = config.file.container_runtime_endpoint.trim_start_matches("unix://").to_owned();
     let runtime: Arc<dyn Runtime> = Arc::new(Containerd::new(Path::new(&socket)));
     let mut machine = Machine::read(&config)?;
@@ -66,7 +69,16 @@ pub async fn run(mut config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let client = client::connect(&kubeconfig, &component::version::user_agent("kubelet"))?;
     let rotation = bootstrap::rotate(config.clone(), client.clone());
     let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), &config.node_name);
-    let parts = Parts { client, runtime, clock: Arc::new(SystemClock), machine, mounts: Mounts::Kernel, cgroups: true, serve: true, seed };
+    let parts = Parts {
+        client,
+        runtime,
+        clock: Arc::new(SystemClock),
+        machine,
+        mounts: Mounts::Kernel,
+        cgroups: true,
+        serve: true,
+        seed,
+    };
     let rotating = tokio::spawn(shutdown.child().token().clone().run_until_cancelled_owned(rotation));
     let outcome = run_with(parts, config, shutdown).await;
     rotating.abort();
@@ -107,12 +119,16 @@ pub async fn run_with(parts: Parts, config: Config, shutdown: Shutdown) -> anyho
     let recorder = Recorder::new(client.clone(), "kubelet", &config.node_name, clock.clone(), shutdown.clone());
     let own_name = format!("metadata.name={}", config.node_name);
     let host_ips: Vec<String> = machine.addresses.iter().map(ToString::to_string).collect();
-    let parallel_pulls = if config.file.serialize_image_pulls { 1 } else { config.file.max_parallel_image_pulls.unwrap_or(8) };
+    let parallel_pulls =
+        if config.file.serialize_image_pulls { 1 } else { config.file.max_parallel_image_pulls.unwrap_or(8) };
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     let runtime_name = machine.info.container_runtime_version.split("://").next().unwrap_or_default().to_owned();
     let context = Arc::new(Context {
         paths: paths::Paths { root: config.root_dir.clone(), logs: config.file.pod_logs_dir.clone() },
-        cluster_dns: dns::Cluster { servers: config.file.cluster_dns.clone(), domain: config.file.cluster_domain.clone() },
+        cluster_dns: dns::Cluster {
+            servers: config.file.cluster_dns.clone(),
+            domain: config.file.cluster_domain.clone(),
+        },
         services: informers.store(),
         node: informers.store_of(Target::of::<Node>().fields(&own_name)),
         directory: directory::Directory::default(),
@@ -133,7 +149,8 @@ pub async fn run_with(parts: Parts, config: Config, shutdown: Shutdown) -> anyho
         mounts,
         shutdown: shutdown.clone(),
     });
-    std::fs::create_dir_all(context.paths.pods()).with_context(|| format!("cannot make {}", context.paths.pods().display()))?;
+    std::fs::create_dir_all(context.paths.pods())
+        .with_context(|| format!("cannot make {}", context.paths.pods().display()))?;
     metrics::init(&context.config.node_name, &context);
     let checks = Checks::new();
     let synced = checks.flag("pods-synced");

@@ -16,7 +16,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 pub fn remove_container(context: &Context, pod: &Pod, container: &ContainerSeen) {
     let log = context.paths.pod_logs(pod).join(names::log_file(&container.name, container.attempt));
-    for path in rotated(&log).into_iter().chain([log, context.paths.container_link(pod, &container.name, &container.id)]) {
+    for path in
+        rotated(&log).into_iter().chain([log, context.paths.container_link(pod, &container.name, &container.id)])
+    {
         remove(&path, fs::remove_file);
     }
 }
@@ -30,7 +32,9 @@ pub fn remove_pod(context: &Context, pod: &Pod, seen: &PodSeen) {
 
 fn remove(path: &Path, by: fn(PathBuf) -> std::io::Result<()>) {
     match by(path.to_path_buf()) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => tracing::warn!(path = %path.display(), %error, "cannot remove a log"),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), %error, "cannot remove a log")
+        }
         _ => {}
     }
 }
@@ -47,7 +51,8 @@ pub async fn run(context: Arc<Context>) {
             for container in entry.seen.running().filter(|c| !c.log_path.is_empty()) {
                 let log = PathBuf::from(&container.log_path);
                 let size = fs::metadata(&log).map_or(0, |m| m.len());
-                if limit > 0 && size > u64::try_from(limit).unwrap_or(u64::MAX)
+                if limit > 0
+                    && size > u64::try_from(limit).unwrap_or(u64::MAX)
                     && let Err(error) = rotate(&context, &container.id, &log, files).await
                 {
                     tracing::warn!(log = %log.display(), "cannot rotate a log: {error:#}");
@@ -71,7 +76,8 @@ async fn rotate(context: &Context, container: &str, log: &Path, files: usize) ->
     let mut old = rotated(log);
     old.sort();
     // The newest of them stays as it is: readers may still follow it.
-    let compress: Vec<_> = old.iter().filter(|p| **p != aside && p.extension().is_none_or(|e| e != "gz")).cloned().collect();
+    let compress: Vec<_> =
+        old.iter().filter(|p| **p != aside && p.extension().is_none_or(|e| e != "gz")).cloned().collect();
     for path in compress {
         tokio::task::spawn_blocking(move || gzip(&path)).await??;
     }
@@ -98,5 +104,8 @@ fn rotated(log: &Path) -> Vec<PathBuf> {
     let (Some(directory), Some(name)) = (log.parent(), log.file_name().and_then(|n| n.to_str())) else { return vec![] };
     let prefix = format!("{name}.");
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.map(|e| e.path()).filter(|p| p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(&prefix))).collect()
+    entries
+        .map(|e| e.path())
+        .filter(|p| p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(&prefix)))
+        .collect()
 }

@@ -16,7 +16,10 @@ pub static POD_START: LazyLock<Histogram> = LazyLock::new(|| {
 });
 
 pub static PROBES: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    let opts = Opts::new("prober_probe_total", "Cumulative number of a liveness, readiness or startup probe for a container by result.");
+    let opts = Opts::new(
+        "prober_probe_total",
+        "Cumulative number of a liveness, readiness or startup probe for a container by result.",
+    );
     register(IntCounterVec::new(opts, &["probe_type", "result"]).expect("a valid metric"))
 });
 
@@ -31,12 +34,14 @@ fn register<C: Collector + Clone + 'static>(metric: C) -> C {
 pub fn init(node: &str, context: &Arc<crate::context::Context>) {
     LazyLock::force(&POD_START);
     LazyLock::force(&PROBES);
-    let name = GaugeVec::new(Opts::new("kubelet_node_name", "The node's name. The count is always 1."), &["node"]).expect("a valid metric");
+    let name = GaugeVec::new(Opts::new("kubelet_node_name", "The node's name. The count is always 1."), &["node"])
+        .expect("a valid metric");
     register(name).with_label_values(&[node]).set(1.0);
     let containers = Opts::new("kubelet_running_containers", "Number of containers currently running");
     let running = Running {
         context: Arc::downgrade(context),
-        pods: IntGauge::new("kubelet_running_pods", "Number of pods that have a running pod sandbox").expect("a valid metric"),
+        pods: IntGauge::new("kubelet_running_pods", "Number of pods that have a running pod sandbox")
+            .expect("a valid metric"),
         containers: IntGaugeVec::new(containers, &["container_state"]).expect("a valid metric"),
     };
     if let Err(error) = prometheus::default_registry().register(Box::new(running)) {

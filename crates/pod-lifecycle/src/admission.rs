@@ -16,7 +16,10 @@ pub fn admit(pod: &Pod, node: &Node, others: &[&Pod], allowed_sysctls: &[String]
     if let Some(os) = pod.spec.as_ref().and_then(|s| s.os.as_ref())
         && os.name != "linux"
     {
-        return Err(Verdict::rejected("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"));
+        return Err(Verdict::rejected(
+            "PodOSNotSupported",
+            "Failed to admit pod as the OS field doesn't match node OS",
+        ));
     }
     sysctls(pod, allowed_sysctls)?;
     resources_fit(pod, allocatable, others)?;
@@ -36,7 +39,9 @@ pub fn admit(pod: &Pod, node: &Node, others: &[&Pod], allowed_sysctls: &[String]
 
 fn resources_fit(pod: &Pod, allocatable: &Resources, others: &[&Pod]) -> Result<(), Verdict> {
     let out_of = |name: &str, requested: i64, used: i64, capacity: i64| {
-        let message = format!("Node didn't have enough resource: {name}, requested: {requested}, used: {used}, capacity: {capacity}");
+        let message = format!(
+            "Node didn't have enough resource: {name}, requested: {requested}, used: {used}, capacity: {capacity}"
+        );
         Err(Verdict::rejected(&format!("OutOf{name}"), &message))
     };
     let pods = resources::value(Some(allocatable), "pods");
@@ -74,9 +79,12 @@ fn matches_node(pod: &Pod, node: &Node) -> bool {
         return false;
     }
     let required = spec.affinity.as_ref().and_then(|a| a.node_affinity.as_ref());
-    let Some(required) = required.and_then(|n| n.required_during_scheduling_ignored_during_execution.as_ref()) else { return true };
+    let Some(required) = required.and_then(|n| n.required_during_scheduling_ignored_during_execution.as_ref()) else {
+        return true;
+    };
     required.node_selector_terms.iter().any(|term| {
-        let (expressions, fields) = (term.match_expressions.as_deref().unwrap_or_default(), term.match_fields.as_deref().unwrap_or_default());
+        let (expressions, fields) =
+            (term.match_expressions.as_deref().unwrap_or_default(), term.match_fields.as_deref().unwrap_or_default());
         let name = node.metadata.name.as_ref();
         !(expressions.is_empty() && fields.is_empty())
             && expressions.iter().all(|r| requirement(r, labels.get(&r.key)))
@@ -87,7 +95,9 @@ fn matches_node(pod: &Pod, node: &Node) -> bool {
 fn requirement(requirement: &NodeSelectorRequirement, value: Option<&String>) -> bool {
     let values = requirement.values.as_deref().unwrap_or_default();
     let compare = |greater: bool| {
-        let (Some(have), Some(want)) = (value.and_then(|v| v.parse::<i64>().ok()), values.first().and_then(|v| v.parse::<i64>().ok())) else {
+        let (Some(have), Some(want)) =
+            (value.and_then(|v| v.parse::<i64>().ok()), values.first().and_then(|v| v.parse::<i64>().ok()))
+        else {
             return false;
         };
         if greater { have > want } else { have < want }
@@ -110,7 +120,8 @@ pub fn tolerates(pod: &Pod, taint: &Taint) -> bool {
         let key = t.key.as_deref().unwrap_or_default();
         let exists = t.operator.as_deref() == Some("Exists");
         let value = t.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default();
-        (effect.is_empty() || effect == taint.effect) && ((key.is_empty() && exists) || (key == taint.key && (exists || value)))
+        (effect.is_empty() || effect == taint.effect)
+            && ((key.is_empty() && exists) || (key == taint.key && (exists || value)))
     })
 }
 
@@ -123,7 +134,8 @@ fn conflicting_port(pod: &Pod, others: &[&Pod]) -> bool {
 }
 
 fn host_ports(pod: &Pod) -> Vec<(String, String, i32)> {
-    let containers = names::containers(pod).iter().chain(names::init_containers(pod).iter().filter(|c| names::is_sidecar(c)));
+    let containers =
+        names::containers(pod).iter().chain(names::init_containers(pod).iter().filter(|c| names::is_sidecar(c)));
     containers
         .flat_map(|c| c.ports.iter().flatten())
         .filter_map(|p| {
@@ -148,7 +160,12 @@ const SAFE_SYSCTLS: [&str; 10] = [
 ];
 
 fn sysctls(pod: &Pod, allowed: &[String]) -> Result<(), Verdict> {
-    let wanted = pod.spec.as_ref().and_then(|s| s.security_context.as_ref()).and_then(|c| c.sysctls.as_deref()).unwrap_or_default();
+    let wanted = pod
+        .spec
+        .as_ref()
+        .and_then(|s| s.security_context.as_ref())
+        .and_then(|c| c.sysctls.as_deref())
+        .unwrap_or_default();
     let safe = SAFE_SYSCTLS.into_iter().chain(["net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"]);
     for sysctl in wanted {
         let name = sysctl.name.replace('/', ".");
@@ -202,7 +219,11 @@ mod tests {
             "OutOfpods: Pod was rejected: Node didn't have enough resource: pods, requested: 1, used: 3, capacity: 3",
         );
         check(json!({}), &[], "TaintToleration: Pod was rejected: Predicate TaintToleration failed");
-        check(json!({"nodeSelector": {"disk": "hdd"}}), &[], "NodeAffinity: Pod was rejected: Predicate NodeAffinity failed");
+        check(
+            json!({"nodeSelector": {"disk": "hdd"}}),
+            &[],
+            "NodeAffinity: Pod was rejected: Predicate NodeAffinity failed",
+        );
         let port = json!({"tolerations": tolerant, "containers": [{"name": "a", "ports": [{"containerPort": 1, "hostPort": 80}]}]});
         check(port.clone(), &[port], "NodePorts: Pod was rejected: Predicate NodePorts failed");
         let sysctl = json!({"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}});

@@ -125,7 +125,9 @@ mod tests {
 
     #[test]
     fn durations_read_as_in_go() {
-        for (ms, text) in [(10_000, "10s"), (80_000, "1m20s"), (300_000, "5m0s"), (1_234, "1.234s"), (120, "120ms"), (0, "0s")] {
+        for (ms, text) in
+            [(10_000, "10s"), (80_000, "1m20s"), (300_000, "5m0s"), (1_234, "1.234s"), (120, "120ms"), (0, "0s")]
+        {
             assert_eq!(go_duration(Duration::from_millis(ms)), text);
         }
     }

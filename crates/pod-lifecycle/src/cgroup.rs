@@ -68,6 +68,9 @@ mod tests {
         assert_eq!(fs.path(Some(Class::Burstable), None), "/kogge/n-2/kubepods/burstable");
         let systemd = Tree { driver: Driver::Systemd, root: "/".into() };
         assert_eq!(systemd.parent(Class::BestEffort, "a-b"), "kubepods-besteffort-poda_b.slice");
-        assert_eq!(systemd.path(Some(Class::BestEffort), Some("a-b")), "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-poda_b.slice");
+        assert_eq!(
+            systemd.path(Some(Class::BestEffort), Some("a-b")),
+            "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-poda_b.slice"
+        );
     }
 }

@@ -26,7 +26,10 @@ pub fn parse(text: &str) -> Resolv {
         let rest: Vec<String> = words.map(str::to_owned).collect();
         match keyword {
             "nameserver" => resolv.servers.extend(rest.into_iter().take(1)),
-            "search" => resolv.searches = rest.into_iter().map(|s| if s == "." { s } else { s.trim_end_matches('.').to_owned() }).collect(),
+            "search" => {
+                resolv.searches =
+                    rest.into_iter().map(|s| if s == "." { s } else { s.trim_end_matches('.').to_owned() }).collect()
+            }
             "options" => resolv.options = rest,
             _ => {}
         }
@@ -107,6 +110,11 @@ mod tests {
         check("Default", false, none, "8.8.8.8 | corp | edns0");
         let own = serde_json::json!({"nameservers": ["1.1.1.1"], "searches": ["x.y"], "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}]});
         check("None", false, own.clone(), "1.1.1.1 | x.y | ndots:2 edns0");
-        check("ClusterFirst", false, own, "10.96.0.10 1.1.1.1 | default.svc.cluster.local svc.cluster.local cluster.local corp x.y | ndots:2 edns0");
+        check(
+            "ClusterFirst",
+            false,
+            own,
+            "10.96.0.10 1.1.1.1 | default.svc.cluster.local svc.cluster.local cluster.local corp x.y | ndots:2 edns0",
+        );
     }
 }

@@ -89,7 +89,12 @@ fn quoted(text: &str) -> String {
 }
 
 /// A container's request or limit, divided and rounded up; limits not set are what the node can give.
-pub fn resource(pod: &Pod, default: Option<&Container>, selector: &ResourceFieldSelector, node: &Node) -> Result<String, Error> {
+pub fn resource(
+    pod: &Pod,
+    default: Option<&Container>,
+    selector: &ResourceFieldSelector,
+    node: &Node,
+) -> Result<String, Error> {
     let all = names::all_containers(pod);
     let container = match selector.container_name.as_deref().filter(|n| !n.is_empty()) {
         Some(name) => all.iter().find(|c| c.name == name).ok_or_else(|| Error::Container(name.to_owned()))?,
@@ -113,7 +118,8 @@ pub fn resource(pod: &Pod, default: Option<&Container>, selector: &ResourceField
         other => Quantity::parse(other),
     };
     let divisor = divisor.map_err(|_| Error::Divisor(text.to_owned()))?;
-    let (amount, divisor) = if name == "cpu" { (amount.milli_value(), divisor.milli_value()) } else { (amount.value(), divisor.value()) };
+    let (amount, divisor) =
+        if name == "cpu" { (amount.milli_value(), divisor.milli_value()) } else { (amount.value(), divisor.value()) };
     let divisor = divisor.max(1);
     Ok((amount / divisor + i64::from(amount % divisor > 0)).to_string())
 }
@@ -145,7 +151,8 @@ mod tests {
     fn resources_divide_and_round_up() {
         let mut pod = samples::pod("Always", &[], &["a"]);
         pod.spec.as_mut().unwrap().containers[0].resources =
-            serde_json::from_value(json!({"requests": {"cpu": "250m", "memory": "32Mi"}, "limits": {"cpu": "1250m"}})).unwrap();
+            serde_json::from_value(json!({"requests": {"cpu": "250m", "memory": "32Mi"}, "limits": {"cpu": "1250m"}}))
+                .unwrap();
         let allocatable: Resources = serde_json::from_value(json!({"memory": "1Gi", "cpu": "2"})).unwrap();
         for (resource_name, divisor, want) in [
             ("requests.cpu", "1m", "250"),

@@ -43,7 +43,13 @@ pub struct Thresholds {
 }
 
 /// Images to remove, the longest unused first, until use is below the low mark; none below the high one.
-pub fn images(mut all: Vec<ImageSeen>, used: u64, capacity: u64, thresholds: Thresholds, now: Timestamp) -> Vec<ImageSeen> {
+pub fn images(
+    mut all: Vec<ImageSeen>,
+    used: u64,
+    capacity: u64,
+    thresholds: Thresholds,
+    now: Timestamp,
+) -> Vec<ImageSeen> {
     if capacity == 0 || used * 100 < capacity * thresholds.high {
         return vec![];
     }
@@ -66,7 +72,8 @@ mod tests {
 
     #[test]
     fn one_dead_container_of_each_name_stays() {
-        let seen = seen(vec![running("a", 3), exited("a", 2, 1), exited("a", 1, 1), exited("a", 0, 1), exited("b", 0, 0)]);
+        let seen =
+            seen(vec![running("a", 3), exited("a", 2, 1), exited("a", 1, 1), exited("a", 0, 1), exited("b", 0, 0)]);
         let ids: Vec<_> = dead_containers(&seen).into_iter().map(|c| c.id.as_str()).collect();
         assert_eq!(ids, ["a-1", "a-0"]);
     }
@@ -80,8 +87,15 @@ mod tests {
 
     #[test]
     fn images_go_from_the_longest_unused_to_the_low_mark() {
-        let image = |id: &str, used: i64, in_use| ImageSeen { id: id.into(), size: 10, last_used: at(used), in_use, pinned: false };
-        let all = vec![image("new", 50, false), image("old", 1, false), image("used", 0, true), image("mid", 20, false)];
+        let image = |id: &str, used: i64, in_use| ImageSeen {
+            id: id.into(),
+            size: 10,
+            last_used: at(used),
+            in_use,
+            pinned: false,
+        };
+        let all =
+            vec![image("new", 50, false), image("old", 1, false), image("used", 0, true), image("mid", 20, false)];
         let marks = Thresholds { high: 85, low: 75, min_age: SignedDuration::ZERO };
         let pick = |used| images(all.clone(), used, 100, marks, at(100)).into_iter().map(|i| i.id).collect::<Vec<_>>();
         assert_eq!(pick(84), Vec::<String>::new());

@@ -90,7 +90,9 @@ mod tests {
         spec.set_hostname_as_fqdn = Some(true);
         let fqdn = hostname(&pod, "cluster.local").unwrap();
         assert_eq!(fqdn.name, "web.sub.default.svc.cluster.local");
-        assert!(file(&pod, &fqdn, &["10.0.0.5".into()], "").ends_with("10.0.0.5\tweb.sub.default.svc.cluster.local\tweb\n"));
+        assert!(
+            file(&pod, &fqdn, &["10.0.0.5".into()], "").ends_with("10.0.0.5\tweb.sub.default.svc.cluster.local\tweb\n")
+        );
         pod.spec.as_mut().unwrap().hostname = Some("x".repeat(60));
         assert!(hostname(&pod, "cluster.local").is_err());
     }
@@ -98,7 +100,8 @@ mod tests {
     #[test]
     fn aliases_follow() {
         let mut pod = pod("Always", &[], &["a"]);
-        pod.spec.as_mut().unwrap().host_aliases = serde_json::from_value(serde_json::json!([{"ip": "1.2.3.4", "hostnames": ["a", "b"]}])).unwrap();
+        pod.spec.as_mut().unwrap().host_aliases =
+            serde_json::from_value(serde_json::json!([{"ip": "1.2.3.4", "hostnames": ["a", "b"]}])).unwrap();
         let name = hostname(&pod, "cluster.local").unwrap();
         assert!(file(&pod, &name, &[], "").ends_with("\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n"));
     }

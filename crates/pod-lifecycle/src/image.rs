@@ -58,11 +58,20 @@ pub fn is_valid(image: &str) -> bool {
     };
     let component = |c: &str| {
         let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-        ends(c.chars().next()) && ends(c.chars().last()) && c.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
+        ends(c.chars().next())
+            && ends(c.chars().last())
+            && c.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
     };
-    let tag_ok = |t: &str| !t.is_empty() && t.len() <= 128 && t.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-    let digest_ok = |d: &str| d.split_once(':').is_some_and(|(a, h)| !a.is_empty() && h.len() >= 32 && h.chars().all(|c| c.is_ascii_hexdigit()));
-    !repository.is_empty() && repository.split('/').all(component) && tag.is_none_or(tag_ok) && digest.is_none_or(digest_ok)
+    let tag_ok =
+        |t: &str| !t.is_empty() && t.len() <= 128 && t.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    let digest_ok = |d: &str| {
+        d.split_once(':')
+            .is_some_and(|(a, h)| !a.is_empty() && h.len() >= 32 && h.chars().all(|c| c.is_ascii_hexdigit()))
+    };
+    !repository.is_empty()
+        && repository.split('/').all(component)
+        && tag.is_none_or(tag_ok)
+        && digest.is_none_or(digest_ok)
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,7 +104,11 @@ struct Entry {
 pub fn credentials(image: &str, files: &[(Vec<u8>, bool)]) -> Result<Vec<Credentials>, serde_json::Error> {
     let mut found = vec![];
     for (content, old_format) in files {
-        let auths = if *old_format { serde_json::from_slice(content)? } else { serde_json::from_slice::<DockerConfig>(content)?.auths };
+        let auths = if *old_format {
+            serde_json::from_slice(content)?
+        } else {
+            serde_json::from_slice::<DockerConfig>(content)?.auths
+        };
         for (server, entry) in auths {
             if let Some(rank) = matches(&server, image) {
                 let credentials = Credentials {
@@ -123,7 +136,11 @@ fn matches(server: &str, image: &str) -> Option<usize> {
     let (image_host, image_path) = image.split_once('/').unwrap_or((image, ""));
     let host_fits = {
         let (want, have): (Vec<_>, Vec<_>) = (host.split('.').collect(), image_host.split('.').collect());
-        want.len() == have.len() && want.iter().zip(&have).all(|(w, h)| w == h || *w == "*" || w.strip_prefix('*').is_some_and(|s| h.ends_with(s)))
+        want.len() == have.len()
+            && want
+                .iter()
+                .zip(&have)
+                .all(|(w, h)| w == h || *w == "*" || w.strip_prefix('*').is_some_and(|s| h.ends_with(s)))
     };
     let rest = image_path.strip_prefix(path)?;
     let path_fits = path.is_empty() || rest.is_empty() || rest.starts_with(['/', ':', '@']);
@@ -137,7 +154,11 @@ mod tests {
     #[test]
     fn policies() {
         let policy_of = |image: &str, policy_text: Option<&str>| {
-            policy(&Container { image: Some(image.into()), image_pull_policy: policy_text.map(str::to_owned), ..Container::default() })
+            policy(&Container {
+                image: Some(image.into()),
+                image_pull_policy: policy_text.map(str::to_owned),
+                ..Container::default()
+            })
         };
         assert_eq!(policy_of("nginx", None), Policy::Always);
         assert_eq!(policy_of("r:5000/nginx", None), Policy::Always);
@@ -149,7 +170,9 @@ mod tests {
 
     #[test]
     fn names() {
-        for good in ["nginx", "nginx:1.2", "r.io:5000/a/b-c:v1", "localhost/x", "a/b@sha256:0123456789abcdef0123456789abcdef"] {
+        for good in
+            ["nginx", "nginx:1.2", "r.io:5000/a/b-c:v1", "localhost/x", "a/b@sha256:0123456789abcdef0123456789abcdef"]
+        {
             assert!(is_valid(good), "{good}");
         }
         for bad in ["", "Nginx", "nginx:", "a//b", "-a", "FAILED/x", "a@sha256:1"] {

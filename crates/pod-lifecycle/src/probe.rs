@@ -49,7 +49,9 @@ impl Timing {
             let value = value.and_then(|v| u64::try_from(v).ok()).filter(|v| *v > 0).unwrap_or(default);
             Duration::from_secs(value)
         };
-        let count = |value: Option<i32>, default: u32| value.and_then(|v| u32::try_from(v).ok()).filter(|v| *v > 0).unwrap_or(default);
+        let count = |value: Option<i32>, default: u32| {
+            value.and_then(|v| u32::try_from(v).ok()).filter(|v| *v > 0).unwrap_or(default)
+        };
         Self {
             initial_delay: seconds(probe.initial_delay_seconds, 0),
             period: seconds(probe.period_seconds, 10),
@@ -198,7 +200,11 @@ mod tests {
 
     #[test]
     fn startup_holds_the_others() {
-        let mut container = Container { startup_probe: Some(Probe::default()), readiness_probe: Some(Probe::default()), ..Container::default() };
+        let mut container = Container {
+            startup_probe: Some(Probe::default()),
+            readiness_probe: Some(Probe::default()),
+            ..Container::default()
+        };
         let mut health = Health::of(&container);
         assert!(health.runs(Kind::Startup) && !health.runs(Kind::Readiness) && !health.ready());
         health.record(Kind::Startup, Outcome::Success);

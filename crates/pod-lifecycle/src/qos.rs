@@ -40,7 +40,8 @@ pub fn class(pod: &Pod) -> Class {
             let empty = none().any(|c| c.resources.is_none());
             let mut all: Vec<_> = none().filter_map(|c| c.resources.as_ref()).collect();
             if empty {
-                static EMPTY: ResourceRequirements = ResourceRequirements { claims: None, limits: None, requests: None };
+                static EMPTY: ResourceRequirements =
+                    ResourceRequirements { claims: None, limits: None, requests: None };
                 all.push(&EMPTY);
             }
             all

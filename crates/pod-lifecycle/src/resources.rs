@@ -46,7 +46,11 @@ fn of(resources: Option<&ResourceRequirements>) -> CgroupValues {
     let limits = resources.and_then(|r| r.limits.as_ref());
     let has_request = requests.is_some_and(|r| r.contains_key("cpu"));
     let cpu_request = if has_request { milli(requests, "cpu") } else { milli(limits, "cpu") };
-    CgroupValues { cpu_shares: shares(cpu_request), cpu_quota: quota(milli(limits, "cpu")), memory: value(limits, "memory") }
+    CgroupValues {
+        cpu_shares: shares(cpu_request),
+        cpu_quota: quota(milli(limits, "cpu")),
+        memory: value(limits, "memory"),
+    }
 }
 
 /// The pod's cgroup: shares of all requests, and limits only where every container has one.
@@ -57,7 +61,8 @@ pub fn pod(pod: &Pod) -> CgroupValues {
     let requests = total(pod, false);
     let limits = total(pod, true);
     let all_have = |name: &str| {
-        let running = names::containers(pod).iter().chain(names::init_containers(pod).iter().filter(|c| names::is_sidecar(c)));
+        let running =
+            names::containers(pod).iter().chain(names::init_containers(pod).iter().filter(|c| names::is_sidecar(c)));
         running.into_iter().all(|c| milli(c.resources.as_ref().and_then(|r| r.limits.as_ref()), name) > 0)
     };
     CgroupValues {
@@ -159,7 +164,8 @@ pub fn oom_score_adj(pod: &Pod, container: &Container, capacity: i64) -> i64 {
         Class::BestEffort => 1000,
         Class::Burstable => {
             let request = value(container.resources.as_ref().and_then(|r| r.requests.as_ref()), "memory");
-            let adjusted = 1000 - i64::try_from(1000 * i128::from(request) / i128::from(capacity.max(1))).unwrap_or(1000);
+            let adjusted =
+                1000 - i64::try_from(1000 * i128::from(request) / i128::from(capacity.max(1))).unwrap_or(1000);
             adjusted.clamp(1000 + GUARANTEED, 999)
         }
     }
@@ -179,7 +185,9 @@ mod tests {
 
     #[test]
     fn processor_and_memory() {
-        let values = pod(&with(json!({"requests": {"cpu": "250m", "memory": "64Mi"}, "limits": {"cpu": "500m", "memory": "128Mi"}})));
+        let values = pod(&with(
+            json!({"requests": {"cpu": "250m", "memory": "64Mi"}, "limits": {"cpu": "500m", "memory": "128Mi"}}),
+        ));
         assert_eq!(values, CgroupValues { cpu_shares: 256, cpu_quota: 50_000, memory: 128 << 20 });
         assert_eq!(pod(&with(json!({}))), CgroupValues { cpu_shares: 2, cpu_quota: 0, memory: 0 });
         assert_eq!(container(&with(json!({"limits": {"cpu": "5m"}})).spec.unwrap().containers[0]).cpu_quota, 1000);
@@ -206,7 +214,9 @@ mod tests {
     fn init_containers_count_when_they_need_more() {
         let mut pod = samples::pod("Always", &["i"], &["a", "b"]);
         let spec = pod.spec.as_mut().unwrap();
-        for (container, cpu) in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()).zip(["1", "1", "3"]) {
+        for (container, cpu) in
+            spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()).zip(["1", "1", "3"])
+        {
             container.resources = serde_json::from_value(json!({"requests": {"cpu": cpu}})).unwrap();
         }
         assert_eq!(pod_requests(&pod)["cpu"].milli_value(), 3000);

@@ -31,7 +31,14 @@ pub fn pod(policy: &str, init: &[&str], regular: &[&str]) -> Pod {
 }
 
 pub fn sandbox(id: &str, attempt: u32, ready: bool) -> SandboxSeen {
-    SandboxSeen { id: id.into(), attempt, ready, created_at: at(i64::from(attempt)), ips: vec!["10.0.0.5".into()], host_network: false }
+    SandboxSeen {
+        id: id.into(),
+        attempt,
+        ready,
+        created_at: at(i64::from(attempt)),
+        ips: vec!["10.0.0.5".into()],
+        host_network: false,
+    }
 }
 
 pub fn running(name: &str, attempt: u32) -> ContainerSeen {
@@ -56,7 +63,13 @@ pub fn running(name: &str, attempt: u32) -> ContainerSeen {
 
 pub fn exited(name: &str, attempt: u32, code: i32) -> ContainerSeen {
     let reason = if code == 0 { "Completed" } else { "Error" };
-    ContainerSeen { phase: ContainerPhase::Exited, exit_code: code, finished_at: Some(at(100)), reason: reason.into(), ..running(name, attempt) }
+    ContainerSeen {
+        phase: ContainerPhase::Exited,
+        exit_code: code,
+        finished_at: Some(at(100)),
+        reason: reason.into(),
+        ..running(name, attempt)
+    }
 }
 
 pub fn seen(containers: Vec<ContainerSeen>) -> PodSeen {

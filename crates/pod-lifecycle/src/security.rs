@@ -69,10 +69,12 @@ pub fn check_non_root(pod: &Pod, container: &Container, image: &ImageUser) -> Re
     match (effective.run_as_user, image) {
         (Some(0), _) => Err(format!("container's runAsUser breaks non-root policy {place}")),
         (Some(_), _) => Ok(()),
-        (None, ImageUser::Name(name)) => {
-            Err(format!("container has runAsNonRoot and image has non-numeric user ({name}), cannot verify user is non-root {place}"))
+        (None, ImageUser::Name(name)) => Err(format!(
+            "container has runAsNonRoot and image has non-numeric user ({name}), cannot verify user is non-root {place}"
+        )),
+        (None, ImageUser::Id(0) | ImageUser::Unset) => {
+            Err(format!("container has runAsNonRoot and image will run as root {place}"))
         }
-        (None, ImageUser::Id(0) | ImageUser::Unset) => Err(format!("container has runAsNonRoot and image will run as root {place}")),
         (None, ImageUser::Id(_)) => Ok(()),
     }
 }
@@ -103,9 +105,11 @@ mod tests {
     #[test]
     fn the_containers_own_settings_win() {
         let mut pod = samples::pod("Always", &[], &["a"]);
-        pod.spec.as_mut().unwrap().security_context = serde_json::from_value(json!({"runAsUser": 1, "runAsGroup": 2, "fsGroup": 3})).unwrap();
+        pod.spec.as_mut().unwrap().security_context =
+            serde_json::from_value(json!({"runAsUser": 1, "runAsGroup": 2, "fsGroup": 3})).unwrap();
         let mut container = samples::container("a");
-        container.security_context = serde_json::from_value(json!({"runAsUser": 9, "allowPrivilegeEscalation": false})).unwrap();
+        container.security_context =
+            serde_json::from_value(json!({"runAsUser": 9, "allowPrivilegeEscalation": false})).unwrap();
         let got = effective(&pod, &container);
         assert_eq!((got.run_as_user, got.run_as_group, got.no_new_privileges), (Some(9), Some(2), true));
         assert_eq!(supplemental_groups(&pod), [3]);
@@ -118,7 +122,14 @@ mod tests {
         let container = samples::container("a");
         assert!(check_non_root(&pod, &container, &ImageUser::Id(5)).is_ok());
         let error = check_non_root(&pod, &container, &ImageUser::Unset).unwrap_err();
-        assert_eq!(error, "container has runAsNonRoot and image will run as root (pod: \"web_default(u1)\", container: a)");
-        assert!(check_non_root(&pod, &container, &ImageUser::Name("app".into())).unwrap_err().contains("non-numeric user (app)"));
+        assert_eq!(
+            error,
+            "container has runAsNonRoot and image will run as root (pod: \"web_default(u1)\", container: a)"
+        );
+        assert!(
+            check_non_root(&pod, &container, &ImageUser::Name("app".into()))
+                .unwrap_err()
+                .contains("non-numeric user (app)")
+        );
     }
 }

@@ -59,9 +59,10 @@ mod tests {
 
     #[test]
     fn every_refusal_is_named() {
-        let pod: Pod = serde_json::from_value(json!({"spec": {"containers": [{"name": "a"}], "hostUsers": false, "volumes": [
+        let pod: Pod =
+            serde_json::from_value(json!({"spec": {"containers": [{"name": "a"}], "hostUsers": false, "volumes": [
             {"name": "ok", "emptyDir": {}}, {"name": "no", "persistentVolumeClaim": {"claimName": "x"}}]}}))
-        .unwrap();
+            .unwrap();
         let found = unsupported(&pod);
         assert_eq!(found.len(), 2);
         assert_eq!(found[0], "volume \"no\": volumes of type persistentVolumeClaim are not supported by this node");

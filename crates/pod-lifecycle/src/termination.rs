@@ -20,7 +20,8 @@ pub fn left(deadline: Timestamp, now: Timestamp) -> Duration {
 /// Groups of container ids to stop, each group at once and only after the one before has ended:
 /// everything but sidecars, then sidecars in the reverse of their start order.
 pub fn order(pod: &Pod, seen: &PodSeen) -> Vec<Vec<String>> {
-    let sidecars: Vec<_> = names::init_containers(pod).iter().filter(|c| names::is_sidecar(c)).map(|c| c.name.as_str()).collect();
+    let sidecars: Vec<_> =
+        names::init_containers(pod).iter().filter(|c| names::is_sidecar(c)).map(|c| c.name.as_str()).collect();
     let alive: Vec<_> = seen.containers.iter().filter(|c| c.may_run()).collect();
     let first = alive.iter().filter(|c| !sidecars.contains(&c.name.as_str())).map(|c| c.id.clone()).collect();
     let mut groups: Vec<Vec<String>> = vec![first];
@@ -61,7 +62,10 @@ mod tests {
             }
         }
         let seen = seen(vec![running("s1", 0), exited("i", 0, 0), running("s2", 0), running("a", 0), running("b", 1)]);
-        assert_eq!(order(&pod, &seen), vec![vec!["b-1".to_owned(), "a-0".into()], vec!["s2-0".into()], vec!["s1-0".into()]]);
+        assert_eq!(
+            order(&pod, &seen),
+            vec![vec!["b-1".to_owned(), "a-0".into()], vec!["s2-0".into()], vec!["s1-0".into()]]
+        );
     }
 
     #[test]

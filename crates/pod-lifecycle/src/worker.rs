@@ -61,7 +61,9 @@ pub enum Event {
 pub enum Effect {
     SyncContainers,
     /// Stop everything, gracefully until the deadline.
-    StopContainers { by: Timestamp },
+    StopContainers {
+        by: Timestamp,
+    },
     CleanUp,
     ReportStatus,
     /// Delete the object with grace 0 and its uid, after the last status has arrived.
@@ -91,8 +93,12 @@ pub fn step(state: State, event: Event, now: Timestamp) -> (State, Vec<Effect>) 
         (Waiting | Syncing, Evicted { grace }) => stop(after(grace), Over),
 
         // A grace period may only shrink, a cause only grow.
-        (Terminating { deadline, cause }, DeleteAsked { grace }) => shorten(deadline, after(grace), cause.max(Deleted), cause),
-        (Terminating { deadline, cause }, ObjectGone { grace }) => shorten(deadline, after(grace), Cause::Removed, cause),
+        (Terminating { deadline, cause }, DeleteAsked { grace }) => {
+            shorten(deadline, after(grace), cause.max(Deleted), cause)
+        }
+        (Terminating { deadline, cause }, ObjectGone { grace }) => {
+            shorten(deadline, after(grace), Cause::Removed, cause)
+        }
         (Terminating { deadline, cause }, Evicted { grace }) => shorten(deadline, after(grace), cause, cause),
         (Terminating { cause, .. }, RuntimeSays { alive: 0 }) => (Terminated { cause }, vec![ReportStatus, CleanUp]),
         // Something is alive still, or was born meanwhile.
@@ -179,7 +185,12 @@ mod tests {
     #[test]
     fn always_ends() {
         for start in past_running().into_iter().chain([State::Waiting, State::Syncing]) {
-            let end = [Event::DeleteAsked { grace: 1 }, Event::RuntimeSays { alive: 0 }, Event::CleanedUp, Event::ObjectGone { grace: 0 }];
+            let end = [
+                Event::DeleteAsked { grace: 1 },
+                Event::RuntimeSays { alive: 0 },
+                Event::CleanedUp,
+                Event::ObjectGone { grace: 0 },
+            ];
             let state = end.into_iter().fold(start.clone(), |s, e| step(s, e, at(1)).0);
             assert_eq!(state, State::Gone, "{start:?}");
         }

@@ -1,5 +1,7 @@
 //! The store over the in-memory backend: reads, pages and watches as the API promises them.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails by panicking")]
+
 use std::{sync::Arc, time::Duration};
 
 use api_types::selector::{FieldSelector, Selector};

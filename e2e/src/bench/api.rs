@@ -90,7 +90,9 @@ async fn measure(pki: &Path, dir: &Path, pods: usize) -> anyhow::Result<()> {
     phases.measure("list, resourceVersion=0", 8, 40, |_| read(path("?resourceVersion=0"))).await?;
     let patch = |n: usize| json!({"metadata": {"annotations": {"round": n.to_string()}}});
     let merge = "application/merge-patch+json";
-    phases.measure("patch", WORKERS, pods, move |n| write(Method::PATCH, path(&name(n % pods)), merge, patch(n))).await?;
+    phases
+        .measure("patch", WORKERS, pods, move |n| write(Method::PATCH, path(&name(n % pods)), merge, patch(n)))
+        .await?;
     phases.watch(pods).await?;
     drop(server);
     let started = Instant::now();
@@ -117,7 +119,8 @@ impl Phases<'_> {
         call: impl Fn(usize) -> Call + Send + Sync + 'static,
     ) -> anyhow::Result<()> {
         let before = self.cpu();
-        let Outcome { requests, elapsed, bytes, mut latencies } = load::phase(self.target, workers, count, call).await?;
+        let Outcome { requests, elapsed, bytes, mut latencies } =
+            load::phase(self.target, workers, count, call).await?;
         let cost = self.cost(before, requests);
         let seconds = elapsed.as_secs_f64();
         let mut figures = json!({

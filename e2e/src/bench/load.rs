@@ -55,7 +55,13 @@ impl Target {
 }
 
 impl Connection {
-    pub async fn send(&mut self, method: Method, path: &str, kind: &str, body: Bytes) -> anyhow::Result<http::Response<Incoming>> {
+    pub async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Bytes,
+    ) -> anyhow::Result<http::Response<Incoming>> {
         let request = Request::builder()
             .method(method)
             .uri(path)

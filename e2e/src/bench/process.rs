@@ -28,9 +28,9 @@ impl Process {
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else { continue };
             let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let words: Vec<String> =
-                line.split(|b| *b == 0).map(|w| String::from_utf8_lossy(w).into_owned()).collect();
-            let program = words.first().map(PathBuf::from).and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()));
+            let words: Vec<String> = line.split(|b| *b == 0).map(|w| String::from_utf8_lossy(w).into_owned()).collect();
+            let program =
+                words.first().map(PathBuf::from).and_then(|p| p.file_name().map(|n| n.to_string_lossy().into_owned()));
             let Some(program) = program else { continue };
             let ours = program.strip_prefix("kogge-").map(str::to_owned);
             let named = ours.or_else(|| ["etcd", "containerd"].contains(&program.as_str()).then(|| program.clone()));

@@ -28,7 +28,11 @@ fn containers(c: &Cluster) -> anyhow::Result<String> {
 /// The process of the first node with this name, from the cluster's own list.
 fn pid(c: &Cluster, process: &str) -> anyhow::Result<u32> {
     let status = c.shell.ok("$KCTL cluster status --dir $DIR")?;
-    let line = status.lines().find(|l| l.split_whitespace().next().is_some_and(|n| n == process || n.starts_with(&format!("{process}@")) || n.ends_with(&format!("/{process}"))));
+    let line = status.lines().find(|l| {
+        l.split_whitespace().next().is_some_and(|n| {
+            n == process || n.starts_with(&format!("{process}@")) || n.ends_with(&format!("/{process}"))
+        })
+    });
     let line = line.with_context(|| format!("{process} is not in:\n{status}"))?;
     line.split_whitespace().find_map(|w| w.parse().ok()).with_context(|| format!("no pid in {line:?}"))
 }

@@ -10,7 +10,10 @@ use api_types::k8s_openapi::api::{
 use futures::{StreamExt, TryStreamExt};
 use kube::{
     Api, Client, Config,
-    api::{AttachParams, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams, PropagationPolicy, WatchEvent, WatchParams},
+    api::{
+        AttachParams, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams, PropagationPolicy,
+        WatchEvent, WatchParams,
+    },
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::json;
@@ -26,7 +29,8 @@ pub fn run(c: &Cluster) -> anyhow::Result<()> {
     let kubeconfig = c.dir.join("admin.kubeconfig");
     runtime.block_on(async {
         component::tls::install_provider();
-        let config = Config::from_custom_kubeconfig(Kubeconfig::read_from(kubeconfig)?, &KubeConfigOptions::default()).await?;
+        let config =
+            Config::from_custom_kubeconfig(Kubeconfig::read_from(kubeconfig)?, &KubeConfigOptions::default()).await?;
         let client = Client::try_from(config)?;
         tokio::time::timeout(LIMIT, async {
             pods(&client).await.context("pods")?;
@@ -53,13 +57,14 @@ async fn pods(client: &Client) -> anyhow::Result<()> {
     pods.create(&PostParams::default(), &pod).await?;
     let mut events = pods.watch(&WatchParams::default().labels("app=kube-rs"), "0").await?.boxed();
     while let Some(event) = events.try_next().await? {
-        if let WatchEvent::Added(pod) | WatchEvent::Modified(pod) = event {
-            if pod.status.and_then(|s| s.phase).as_deref() == Some("Running") {
-                break;
-            }
+        if let WatchEvent::Added(pod) | WatchEvent::Modified(pod) = event
+            && pod.status.and_then(|s| s.phase).as_deref() == Some("Running")
+        {
+            break;
         }
     }
-    let mut process = pods.exec("kube-rs", ["sh", "-c", "echo out; exit 3"], &AttachParams::default().stderr(false)).await?;
+    let mut process =
+        pods.exec("kube-rs", ["sh", "-c", "echo out; exit 3"], &AttachParams::default().stderr(false)).await?;
     let status = process.take_status().context("no status stream")?;
     let mut said = String::new();
     process.stdout().context("no output stream")?.read_to_string(&mut said).await?;
@@ -94,17 +99,18 @@ async fn deployments(client: &Client) -> anyhow::Result<()> {
     let only = WatchParams::default().fields("metadata.name=kube-rs-web");
     let mut events = deployments.watch(&only, "0").await?.boxed();
     while let Some(event) = events.try_next().await? {
-        if let WatchEvent::Added(live) | WatchEvent::Modified(live) = event {
-            if live.status.and_then(|s| s.ready_replicas) == Some(2) {
-                break;
-            }
+        if let WatchEvent::Added(live) | WatchEvent::Modified(live) = event
+            && live.status.and_then(|s| s.ready_replicas) == Some(2)
+        {
+            break;
         }
     }
     let patch = json!({"spec": {"replicas": 1}});
     deployments.patch_scale("kube-rs-web", &PatchParams::default(), &Patch::Merge(patch)).await?;
     let sets: Api<ReplicaSet> = Api::default_namespaced(client.clone());
     ensure!(sets.list(&ListParams::default().labels("app=kube-rs-web")).await?.items.len() == 1);
-    let foreground = DeleteParams { propagation_policy: Some(PropagationPolicy::Foreground), ..DeleteParams::default() };
+    let foreground =
+        DeleteParams { propagation_policy: Some(PropagationPolicy::Foreground), ..DeleteParams::default() };
     let mut events = deployments.watch(&only, "0").await?.boxed();
     deployments.delete("kube-rs-web", &foreground).await?;
     while let Some(event) = events.try_next().await? {

@@ -32,7 +32,12 @@ impl Cluster {
         let kubeconfig = dir.join("admin.kubeconfig");
         let shell = Shell::default().with("KCTL", &kctl).with("KUBECONFIG", &kubeconfig).with("DIR", &dir);
         let cluster = Self { dir, kctl, shell };
-        print!("{}", cluster.shell.ok_within(&format!("$KCTL cluster up --dir $DIR --nodes {nodes}"), Duration::from_secs(120))?);
+        print!(
+            "{}",
+            cluster
+                .shell
+                .ok_within(&format!("$KCTL cluster up --dir $DIR --nodes {nodes}"), Duration::from_secs(120))?
+        );
         Ok(cluster)
     }
 

@@ -21,7 +21,11 @@ pub fn scenarios() -> Vec<Scenario<Cluster>> {
 /// The pods that answer `times` requests of `line`.
 fn answers(c: &Cluster, line: &str, times: usize) -> anyhow::Result<BTreeSet<String>> {
     let said = c.shell.ok(&format!("for i in $(seq {times}); do {line}; echo; done"))?;
-    Ok(said.split_whitespace().filter(|w| w.starts_with("hello-")).map(|w| w.trim_matches([',', '.', '!']).to_owned()).collect())
+    Ok(said
+        .split_whitespace()
+        .filter(|w| w.starts_with("hello-"))
+        .map(|w| w.trim_matches([',', '.', '!']).to_owned())
+        .collect())
 }
 
 fn hello(c: &Cluster) -> anyhow::Result<String> {
@@ -43,7 +47,8 @@ fn shell_pod(c: &Cluster) -> anyhow::Result<()> {
 fn all_replicas(c: &Cluster) -> anyhow::Result<()> {
     let ip = hello(c)?;
     let port = c.shell.ok("$KCTL get service hello -o 'jsonpath={.spec.ports[0].nodePort}'")?;
-    let node = c.shell.ok("$KCTL get nodes -o 'jsonpath={.items[0].status.addresses[?(@.type==\"InternalIP\")].address}'")?;
+    let node =
+        c.shell.ok("$KCTL get nodes -o 'jsonpath={.items[0].status.addresses[?(@.type==\"InternalIP\")].address}'")?;
     shell_pod(c)?;
     for line in [
         format!("curl -sf --max-time 2 http://{ip}/"),
@@ -115,7 +120,8 @@ fn names(c: &Cluster) -> anyhow::Result<()> {
         ensure!(lookup("outside.default.svc.cluster.local")?.contains(&ip));
         Ok(())
     })?;
-    let absent = c.shell.run("$KCTL exec netshell -- nslookup nothing.default.svc.cluster.local", Duration::from_secs(20))?;
+    let absent =
+        c.shell.run("$KCTL exec netshell -- nslookup nothing.default.svc.cluster.local", Duration::from_secs(20))?;
     ensure!(absent.code != 0 && (absent.stdout + &absent.stderr).contains("NXDOMAIN"));
     c.shell.ok("$KCTL delete pod/named service/headless service/outside service/family").map(drop)
 }
@@ -148,7 +154,9 @@ fn across_nodes(c: &Cluster) -> anyhow::Result<()> {
     let nodes = c.shell.ok("$KCTL get nodes -o 'jsonpath={.items[*].metadata.name}'")?;
     for node in nodes.split(' ') {
         let spec = format!("{{\"spec\":{{\"nodeName\":\"{node}\"}}}}");
-        c.shell.ok(&format!("kubectl run at-{node} --image=kogge/hello --image-pull-policy=IfNotPresent --overrides='{spec}'"))?;
+        c.shell.ok(&format!(
+            "kubectl run at-{node} --image=kogge/hello --image-pull-policy=IfNotPresent --overrides='{spec}'"
+        ))?;
         c.shell.ok(&format!("kubectl run from-{node} --image=busybox --image-pull-policy=IfNotPresent --overrides='{spec}' -- sleep 3600"))?;
     }
     c.shell.ok("$KCTL wait pod --all --for=condition=Ready --timeout=60s")?;

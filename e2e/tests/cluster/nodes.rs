@@ -51,8 +51,12 @@ fn spread(c: &Cluster) -> anyhow::Result<()> {
 fn drain(c: &Cluster) -> anyhow::Result<()> {
     spread(c)?;
     let node = victim(c)?;
-    c.shell.ok_within(&format!("$KCTL drain {node} --ignore-daemonsets --delete-emptydir-data --force"), Duration::from_secs(120))?;
-    let left = c.shell.ok(&format!("$KCTL get pods -A --field-selector spec.nodeName={node} -l app=spread --no-headers"))?;
+    c.shell.ok_within(
+        &format!("$KCTL drain {node} --ignore-daemonsets --delete-emptydir-data --force"),
+        Duration::from_secs(120),
+    )?;
+    let left =
+        c.shell.ok(&format!("$KCTL get pods -A --field-selector spec.nodeName={node} -l app=spread --no-headers"))?;
     ensure!(left.is_empty(), "{left}");
     ensure!(c.shell.ok(&format!("$KCTL get node {node}"))?.contains("SchedulingDisabled"));
     c.shell.ok("$KCTL rollout status deployment/spread --timeout=90s")?;

@@ -46,7 +46,13 @@ fn prometheus(c: &Cluster) -> anyhow::Result<()> {
         let jobs: std::collections::BTreeSet<_> = targets.iter().filter_map(|t| t["labels"]["job"].as_str()).collect();
         ensure!(jobs.len() >= 6, "jobs: {jobs:?}");
         for target in &targets {
-            ensure!(target["health"] == "up", "{}: {} {}", target["labels"]["job"], target["scrapeUrl"], target["lastError"]);
+            ensure!(
+                target["health"] == "up",
+                "{}: {} {}",
+                target["labels"]["job"],
+                target["scrapeUrl"],
+                target["lastError"]
+            );
         }
         Ok(())
     })?;
@@ -58,7 +64,9 @@ fn prometheus(c: &Cluster) -> anyhow::Result<()> {
         "workqueue_adds_total",
         "process_resident_memory_bytes",
     ] {
-        let answer = c.shell.ok(&format!("curl -sfG 'http://127.0.0.1:9091/api/v1/query' --data-urlencode 'query=count({metric})'"))?;
+        let answer = c
+            .shell
+            .ok(&format!("curl -sfG 'http://127.0.0.1:9091/api/v1/query' --data-urlencode 'query=count({metric})'"))?;
         ensure!(answer.contains("\"value\""), "{metric}: {answer}");
     }
     Ok(())

@@ -37,9 +37,12 @@ fn registry(c: &Cluster) -> anyhow::Result<Registry> {
         dir.join("data").display()
     );
     std::fs::write(&config, text)?;
-    let child = Command::new("docker-registry").arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let child =
+        Command::new("docker-registry").arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let registry = Registry(child.context("cannot run docker-registry")?);
-    wait::until("the registry answers", Duration::from_secs(10), || c.shell.ok("curl -sf http://127.0.0.1:5055/v2/").map(drop))?;
+    wait::until("the registry answers", Duration::from_secs(10), || {
+        c.shell.ok("curl -sf http://127.0.0.1:5055/v2/").map(drop)
+    })?;
     Ok(registry)
 }
 
@@ -61,10 +64,14 @@ fn from_registry(c: &Cluster) -> anyhow::Result<()> {
 fn missing(c: &Cluster) -> anyhow::Result<()> {
     let _registry = registry(c)?;
     let node = c.shell.ok("$KCTL get nodes -o 'jsonpath={.items[0].metadata.name}'")?;
-    c.shell.ok(&format!("kubectl run absent --image=127.0.0.1:5055/nothing:v1 --overrides='{{\"spec\":{{\"nodeName\":\"{node}\"}}}}'"))?;
+    c.shell.ok(&format!(
+        "kubectl run absent --image=127.0.0.1:5055/nothing:v1 --overrides='{{\"spec\":{{\"nodeName\":\"{node}\"}}}}'"
+    ))?;
     for reason in ["ErrImagePull", "ImagePullBackOff"] {
         wait::until(reason, Duration::from_secs(60), || {
-            let seen = c.shell.ok("kubectl get pod absent -o 'jsonpath={.status.containerStatuses[0].state.waiting.reason}'")?;
+            let seen = c
+                .shell
+                .ok("kubectl get pod absent -o 'jsonpath={.status.containerStatuses[0].state.waiting.reason}'")?;
             ensure!(seen == reason, "{seen}");
             Ok(())
         })?;

@@ -60,16 +60,8 @@ impl Cluster {
         for (_, runtime) in &runtimes {
             runtime.add_image(IMAGE);
         }
-        let mut cluster = Self {
-            seed,
-            clock,
-            store: Memory::new(),
-            board,
-            bodies: vec![],
-            runtimes: runtimes.into(),
-            dir,
-            admin,
-        };
+        let mut cluster =
+            Self { seed, clock, store: Memory::new(), board, bodies: vec![], runtimes: runtimes.into(), dir, admin };
         for body in BODIES {
             cluster.launch(body).await?;
         }
@@ -128,7 +120,8 @@ impl Cluster {
                     root_ca: Some("the authority".into()),
                     signer: None,
                 };
-                let flags = ["x", "--kubeconfig", "none", "--allocate-node-cidrs", "true", "--cluster-cidr", "10.244.0.0/16"];
+                let flags =
+                    ["x", "--kubeconfig", "none", "--allocate-node-cidrs", "true", "--cluster-cidr", "10.244.0.0/16"];
                 let options = controller_manager::Options::try_parse_from(flags)?;
                 Some(tokio::spawn(controller_manager::run_with(parts, options, shutdown.clone())))
             }

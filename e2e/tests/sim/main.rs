@@ -57,10 +57,11 @@ async fn deployment_through_restarts(seed: u64) -> anyhow::Result<()> {
 
     let up = async {
         loop {
-            if let Ok(live) = cluster.admin.get(&format!("{deployments}/web")).await {
-                if live["status"]["readyReplicas"] == REPLICAS && live["status"]["updatedReplicas"] == REPLICAS {
-                    return;
-                }
+            if let Ok(live) = cluster.admin.get(&format!("{deployments}/web")).await
+                && live["status"]["readyReplicas"] == REPLICAS
+                && live["status"]["updatedReplicas"] == REPLICAS
+            {
+                return;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -117,7 +118,10 @@ fn invariants(cluster: &Cluster, all: &Value) -> anyhow::Result<()> {
 
 fn summary(list: &Value) -> Value {
     let items = list["items"].as_array().cloned().unwrap_or_default();
-    items.iter().map(|i| json!({"name": i["metadata"]["name"], "spec": i["spec"]["nodeName"], "status": i["status"]})).collect()
+    items
+        .iter()
+        .map(|i| json!({"name": i["metadata"]["name"], "spec": i["spec"]["nodeName"], "status": i["status"]}))
+        .collect()
 }
 
 fn deployment() -> Value {

@@ -1,5 +1,7 @@
 //! The API as a client sees it, from HTTP to the store and back.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails by panicking")]
+
 mod deletes;
 mod harness;
 mod pods;

@@ -40,7 +40,8 @@ impl Display {
 impl Progress for Display {
     fn begin(&self, step: &str) {
         let Some(terminal) = &self.terminal else { return };
-        let style = ProgressStyle::with_template("{spinner:.cyan} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let style =
+            ProgressStyle::with_template("{spinner:.cyan} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
         let spinner = terminal.add(ProgressBar::new_spinner().with_style(style).with_message(step.to_owned()));
         spinner.enable_steady_tick(TICK);
         self.spinners.lock().unwrap_or_else(PoisonError::into_inner).insert(step.to_owned(), spinner);

@@ -98,10 +98,7 @@ impl Tag {
             let now = present[key.as_str()].as_str();
             match value {
                 Some(value) if now.is_some_and(|now| now != value) && !self.overwrite => {
-                    bail!(
-                        "'{key}' already has a value ({}), and --overwrite is false",
-                        now.unwrap_or_default()
-                    );
+                    bail!("'{key}' already has a value ({}), and --overwrite is false", now.unwrap_or_default());
                 }
                 None if now.is_none() => println!("{} \"{key}\" not found.", marks.singular()),
                 Some(value) if now == Some(value) => {}
@@ -127,10 +124,8 @@ impl Tag {
             if let Some(version) = &self.resource_version {
                 meta["resourceVersion"] = version.clone().into();
             }
-            let query = [
-                ("fieldManager", self.options.manager("kctl-label")),
-                ("dryRun", self.options.dry_run.parameter()),
-            ];
+            let query =
+                [("fieldManager", self.options.manager("kctl-label")), ("dryRun", self.options.dry_run.parameter())];
             let path = with_query(&object.path(), &query);
             changed.value = session.patch(&path, PatchForm::Merge, &json!({"metadata": meta})).await?;
         }

@@ -46,8 +46,13 @@ impl ApiResources {
                 println!("{}", r.full_name());
                 continue;
             }
-            let mut cells =
-                vec![r.plural.clone(), r.short_names.join(","), r.api_version(), r.namespaced.to_string(), r.kind.clone()];
+            let mut cells = vec![
+                r.plural.clone(),
+                r.short_names.join(","),
+                r.api_version(),
+                r.namespaced.to_string(),
+                r.kind.clone(),
+            ];
             if wide {
                 cells.extend([r.verbs.join(","), r.categories.join(",")]);
             }

@@ -52,16 +52,17 @@ impl Apply {
             let selector = api_types::selector::Selector::parse(selector)?;
             objects.retain(|o| {
                 let labels = o.value["metadata"]["labels"].as_object().into_iter().flatten();
-                let labels: Vec<(&str, &str)> = labels.map(|(k, v)| (k.as_str(), v.as_str().unwrap_or_default())).collect();
+                let labels: Vec<(&str, &str)> =
+                    labels.map(|(k, v)| (k.as_str(), v.as_str().unwrap_or_default())).collect();
                 selector.matches(&labels)
             });
         }
         let mut failed = None;
         for object in objects {
-            if let Err(error) = self.apply(session, object).await {
-                if let Some(former) = failed.replace(error) {
-                    eprintln!("{former:#}");
-                }
+            if let Err(error) = self.apply(session, object).await
+                && let Some(former) = failed.replace(error)
+            {
+                eprintln!("{former:#}");
             }
         }
         failed.map_or(Ok(()), Err)
@@ -106,7 +107,9 @@ impl Apply {
 
     async fn patch(&self, session: &Session, object: &Object, modified: &Value, current: &Value) -> anyhow::Result<()> {
         let original = match current["metadata"]["annotations"][LAST_APPLIED].as_str() {
-            Some(text) => serde_json::from_str(text).context("the last-applied-configuration annotation is not JSON")?,
+            Some(text) => {
+                serde_json::from_str(text).context("the last-applied-configuration annotation is not JSON")?
+            }
             None => {
                 eprintln!(
                     "Warning: resource {} is missing the {LAST_APPLIED} annotation which is required by kctl apply. kctl apply should only be used on resources created declaratively by either kctl create --save-config or kctl apply. The missing annotation will be patched automatically.",
@@ -122,9 +125,8 @@ impl Apply {
             }
             None => (PatchForm::Merge, patch::merge::three_way(&original, modified, current)),
         };
-        let said = |value: Value, what: &str| {
-            self.options.say(&Object { resource: object.resource.clone(), value }, what)
-        };
+        let said =
+            |value: Value, what: &str| self.options.say(&Object { resource: object.resource.clone(), value }, what);
         if patch == json!({}) {
             return said(current.clone(), "unchanged");
         }

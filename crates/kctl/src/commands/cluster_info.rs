@@ -20,7 +20,10 @@ impl ClusterInfo {
             let name = meta["name"].as_str().unwrap_or_default();
             let title = meta["labels"]["kubernetes.io/name"].as_str().unwrap_or(name);
             let port = service["spec"]["ports"][0]["name"].as_str().map(|p| format!(":{p}")).unwrap_or_default();
-            println!("{title} is running at {}/api/v1/namespaces/kube-system/services/{name}{port}/proxy", session.server);
+            println!(
+                "{title} is running at {}/api/v1/namespaces/kube-system/services/{name}{port}/proxy",
+                session.server
+            );
         }
         Ok(())
     }

@@ -121,7 +121,13 @@ fn contexts(global: &GlobalOptions) -> anyhow::Result<()> {
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
         let mark = if entry["name"] == kubeconfig["current-context"] { "*" } else { "" };
         let context = &entry["context"];
-        table.row([mark.into(), text(&entry["name"]), text(&context["cluster"]), text(&context["user"]), text(&context["namespace"])]);
+        table.row([
+            mark.into(),
+            text(&entry["name"]),
+            text(&context["cluster"]),
+            text(&context["user"]),
+            text(&context["namespace"]),
+        ]);
     }
     print!("{}", table.render());
     Ok(())
@@ -155,7 +161,8 @@ fn set_context(file: &mut Value, name: &str, global: &GlobalOptions) -> anyhow::
 
 /// Changes the file that holds the configuration: `--kubeconfig`, the first of `KUBECONFIG`, or `~/.kube/config`.
 fn edit(global: &GlobalOptions, change: impl FnOnce(&mut Value) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let from_env = || std::env::var_os("KUBECONFIG").and_then(|v| std::env::split_paths(&v).find(|p| !p.as_os_str().is_empty()));
+    let from_env =
+        || std::env::var_os("KUBECONFIG").and_then(|v| std::env::split_paths(&v).find(|p| !p.as_os_str().is_empty()));
     let home = || std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".kube/config"));
     let path = global.kubeconfig.clone().or_else(from_env).or_else(home).context("HOME is not set")?;
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -184,7 +191,12 @@ fn keep_current(config: &mut Value, context: Option<&str>) {
 
 fn redact(config: &mut Value) {
     for entry in config["users"].as_array_mut().into_iter().flatten() {
-        for (field, text) in [("client-certificate-data", "DATA+OMITTED"), ("client-key-data", "DATA+OMITTED"), ("token", "REDACTED"), ("password", "REDACTED")] {
+        for (field, text) in [
+            ("client-certificate-data", "DATA+OMITTED"),
+            ("client-key-data", "DATA+OMITTED"),
+            ("token", "REDACTED"),
+            ("password", "REDACTED"),
+        ] {
             if entry["user"].get(field).is_some_and(|v| !v.is_null()) {
                 entry["user"][field] = text.into();
             }

@@ -35,7 +35,9 @@ pub async fn nodes(session: &Session, names: &[String], selector: Option<&str>) 
     }
     let target = |name: Option<String>| crate::target::Target { resource: resource.clone(), name };
     let (targets, selection) = match selector {
-        Some(selector) => (vec![target(None)], Selection { selector: Some(selector.to_owned()), ..Selection::default() }),
+        Some(selector) => {
+            (vec![target(None)], Selection { selector: Some(selector.to_owned()), ..Selection::default() })
+        }
         None => {
             let bare = |n: &String| n.trim_start_matches("node/").trim_start_matches("nodes/").to_owned();
             (names.iter().map(|n| target(Some(bare(n)))).collect(), Selection::default())

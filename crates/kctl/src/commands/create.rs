@@ -260,7 +260,9 @@ impl Data {
     fn entries(&self) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
         let mut out = vec![];
         for literal in &self.from_literal {
-            let (key, value) = literal.split_once('=').with_context(|| format!("invalid literal source {literal}, expected key=value"))?;
+            let (key, value) = literal
+                .split_once('=')
+                .with_context(|| format!("invalid literal source {literal}, expected key=value"))?;
             out.push((key.to_owned(), value.as_bytes().to_vec()));
         }
         for source in &self.from_file {
@@ -278,7 +280,8 @@ impl Data {
                 files.push((key, path));
             }
             for (key, path) in files {
-                let name = key.or_else(|| path.file_name().map(|n| n.to_string_lossy().into_owned())).unwrap_or_default();
+                let name =
+                    key.or_else(|| path.file_name().map(|n| n.to_string_lossy().into_owned())).unwrap_or_default();
                 out.push((name, fs::read(&path).with_context(|| format!("error reading {}", path.display()))?));
             }
         }
@@ -314,7 +317,10 @@ impl Secret {
             "generic" => (self.kind.clone().unwrap_or_else(|| "Opaque".into()), self.data.entries()?),
             "tls" => (
                 "kubernetes.io/tls".into(),
-                vec![("tls.crt".to_owned(), file(&self.cert, "cert")?), ("tls.key".to_owned(), file(&self.key, "key")?)],
+                vec![
+                    ("tls.crt".to_owned(), file(&self.cert, "cert")?),
+                    ("tls.key".to_owned(), file(&self.key, "key")?),
+                ],
             ),
             "docker-registry" => {
                 let (Some(user), Some(password)) = (&self.docker_username, &self.docker_password) else {
@@ -323,7 +329,10 @@ impl Secret {
                 let server = self.docker_server.as_deref().unwrap_or("https://index.docker.io/v1/");
                 let auth = BASE64_STANDARD.encode(format!("{user}:{password}"));
                 let config = json!({"auths": {server: {"username": user, "password": password, "auth": auth}}});
-                ("kubernetes.io/dockerconfigjson".into(), vec![(".dockerconfigjson".to_owned(), config.to_string().into_bytes())])
+                (
+                    "kubernetes.io/dockerconfigjson".into(),
+                    vec![(".dockerconfigjson".to_owned(), config.to_string().into_bytes())],
+                )
             }
             other => bail!("unknown form of secret {other:?}: generic, tls or docker-registry"),
         };
@@ -348,11 +357,16 @@ impl Deployment {
         };
         let containers: Vec<_> = self.image.iter().map(container).collect();
         let labels = json!({"app": self.name});
-        let mut value = object("apps/v1", "Deployment", &self.name, json!({"spec": {
-            "replicas": self.replicas,
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
-        }}));
+        let mut value = object(
+            "apps/v1",
+            "Deployment",
+            &self.name,
+            json!({"spec": {
+                "replicas": self.replicas,
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
+            }}),
+        );
         value["metadata"]["labels"] = labels;
         value
     }
@@ -365,7 +379,8 @@ impl Service {
             let (port, target) = spec.split_once(':').unwrap_or((spec, spec));
             let port: u16 = port.parse().with_context(|| format!("--tcp {spec:?} is not PORT[:TARGETPORT]"))?;
             let target = target.parse::<u16>().map_or(Value::from(target), Value::from);
-            let mut entry = json!({"name": spec.replace(':', "-"), "port": port, "protocol": "TCP", "targetPort": target});
+            let mut entry =
+                json!({"name": spec.replace(':', "-"), "port": port, "protocol": "TCP", "targetPort": target});
             if let Some(node_port) = self.node_port {
                 entry["nodePort"] = node_port.into();
             }
@@ -388,7 +403,10 @@ impl Service {
             }
             other => bail!("unknown form of service {other:?}: clusterip, nodeport, loadbalancer or externalname"),
         }
-        if self.tcp.is_empty() && !matches!(self.form.as_str(), "externalname") && self.clusterip.as_deref() != Some("None") {
+        if self.tcp.is_empty()
+            && !matches!(self.form.as_str(), "externalname")
+            && self.clusterip.as_deref() != Some("None")
+        {
             bail!("at least one tcp port specifier must be provided");
         }
         let mut value = object("v1", "Service", &self.name, json!({"spec": spec}));

@@ -144,7 +144,9 @@ impl Delete {
             }
         }
         if self.force {
-            eprintln!("Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely.");
+            eprintln!(
+                "Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely."
+            );
         }
         let mut uid = object.value["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         if self.dry_run != DryRun::Client {
@@ -160,7 +162,12 @@ impl Delete {
         match self.output.as_deref() {
             Some("name") => println!("{}", object.title()),
             _ if object.resource.namespaced => {
-                println!("{kind} \"{}\" {how} from {} namespace{}", object.name(), object.namespace(), self.dry_run.note());
+                println!(
+                    "{kind} \"{}\" {how} from {} namespace{}",
+                    object.name(),
+                    object.namespace(),
+                    self.dry_run.note()
+                );
             }
             _ => println!("{kind} \"{}\" {how}{}", object.name(), self.dry_run.note()),
         }

@@ -84,7 +84,8 @@ impl Events {
     }
 
     fn wants(&self, event: &Value) -> bool {
-        self.types.is_empty() || self.types.iter().any(|t| event["type"].as_str().is_some_and(|e| e.eq_ignore_ascii_case(t)))
+        self.types.is_empty()
+            || self.types.iter().any(|t| event["type"].as_str().is_some_and(|e| e.eq_ignore_ascii_case(t)))
     }
 
     fn cells(&self, event: &Value) -> Vec<String> {

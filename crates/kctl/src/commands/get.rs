@@ -118,7 +118,9 @@ impl Get {
             match self.table(session, target).await {
                 Ok((columns, rows)) => match tables.last_mut() {
                     // Several names of one kind share a table.
-                    Some((last, all, _)) if last.resource == target.resource && target.name.is_some() => all.extend(rows),
+                    Some((last, all, _)) if last.resource == target.resource && target.name.is_some() => {
+                        all.extend(rows)
+                    }
                     _ => tables.push((target.clone(), rows, columns)),
                 },
                 Err(error) if self.ignore_not_found && Refused::is_not_found(&error) => {}
@@ -168,7 +170,8 @@ impl Get {
     async fn table(&self, session: &Session, target: &Target) -> anyhow::Result<(Value, Vec<Value>)> {
         let include = if self.sort_by.is_some() { "Object" } else { "" };
         if let Some(name) = &target.name {
-            let path = with_query(&target.resource.object_path(&session.namespace, name), &[("includeObject", include)]);
+            let path =
+                with_query(&target.resource.object_path(&session.namespace, name), &[("includeObject", include)]);
             let mut table = session.get_as(&path, TABLE).await?;
             return Ok((table["columnDefinitions"].take(), rows(&mut table)?));
         }
@@ -206,7 +209,8 @@ impl Get {
             let mut events = Box::pin(session.watch(&with_query(&path, &from), accept).await?);
             while let Some(event) = events.next().await {
                 let mut event = event?;
-                let object = if as_table { event.object["rows"].get(0).map(|r| &r["object"]) } else { Some(&event.object) };
+                let object =
+                    if as_table { event.object["rows"].get(0).map(|r| &r["object"]) } else { Some(&event.object) };
                 let seen = object.and_then(|o| o["metadata"]["resourceVersion"].as_str());
                 if let Some(seen) = seen.or(event.object["metadata"]["resourceVersion"].as_str()) {
                     revision = seen.to_owned();
@@ -336,7 +340,9 @@ impl<'a> Layout<'a> {
             .as_object()
             .map(|l| l.iter().map(|(k, v)| (k.as_str(), v.as_str().unwrap_or_default())).collect())
             .unwrap_or_default();
-        out.extend(self.get.label_columns.iter().map(|l| labels.get(l.as_str()).copied().unwrap_or_default().to_owned()));
+        out.extend(
+            self.get.label_columns.iter().map(|l| labels.get(l.as_str()).copied().unwrap_or_default().to_owned()),
+        );
         if self.get.show_labels {
             let mut pairs: Vec<_> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
             pairs.sort();

@@ -81,7 +81,8 @@ impl Logs {
 
     async fn pods(&self, session: &Session) -> anyhow::Result<Vec<Value>> {
         if let Some(selector) = &self.selector {
-            let path = with_query(&format!("/api/v1/namespaces/{}/pods", session.namespace), &[("labelSelector", selector)]);
+            let path =
+                with_query(&format!("/api/v1/namespaces/{}/pods", session.namespace), &[("labelSelector", selector)]);
             return Ok(session.list(&path).await?.0);
         }
         match self.words.as_slice() {
@@ -122,9 +123,7 @@ impl Logs {
     }
 }
 
-async fn print_all(
-    stream: impl futures::Stream<Item = anyhow::Result<(String, bytes::Bytes)>>,
-) -> anyhow::Result<()> {
+async fn print_all(stream: impl futures::Stream<Item = anyhow::Result<(String, bytes::Bytes)>>) -> anyhow::Result<()> {
     let mut stream = Box::pin(stream);
     let mut out = std::io::stdout().lock();
     while let Some(chunk) = stream.next().await {
@@ -189,7 +188,8 @@ pub async fn pod_of(session: &Session, word: &str) -> anyhow::Result<Value> {
         bail!("{word} does not select any pods");
     };
     let query: Vec<_> = labels.iter().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())).collect();
-    let path = with_query(&format!("/api/v1/namespaces/{}/pods", session.namespace), &[("labelSelector", &query.join(","))]);
+    let path =
+        with_query(&format!("/api/v1/namespaces/{}/pods", session.namespace), &[("labelSelector", &query.join(","))]);
     let (mut pods, _) = session.list(&path).await?;
     let ready = |pod: &Value| {
         let conditions = pod["status"]["conditions"].as_array().map_or(&[][..], Vec::as_slice);

@@ -41,7 +41,9 @@ impl Patch {
     pub async fn run(self, session: &Session) -> anyhow::Result<()> {
         let text = match (&self.patch, &self.patch_file) {
             (Some(text), None) => text.clone(),
-            (None, Some(file)) => std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?,
+            (None, Some(file)) => {
+                std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
+            }
             _ => bail!("must specify --patch or --patch-file containing the contents of the patch"),
         };
         let patch = component::config::yaml(&text).context("unable to parse the patch")?;

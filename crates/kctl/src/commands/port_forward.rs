@@ -93,8 +93,10 @@ fn resolve(wanted: &str, pod: &Value, service: Option<&Value>) -> anyhow::Result
         let ports = service["spec"]["ports"].as_array().map_or(&[][..], Vec::as_slice);
         let port = ports
             .iter()
-            .find(|p| p["name"] == wanted.as_str() || p["port"].to_string() == wanted)
-            .with_context(|| format!("Service {} does not have a service port {wanted}", service["metadata"]["name"]))?;
+            .find(|p| p["name"] == wanted.as_str() || p["port"].as_u64().is_some_and(|n| wanted.parse() == Ok(n)))
+            .with_context(|| {
+                format!("Service {} does not have a service port {wanted}", service["metadata"]["name"])
+            })?;
         wanted = match &port["targetPort"] {
             Value::String(name) => name.clone(),
             Value::Null => port["port"].to_string(),
@@ -133,10 +135,10 @@ async fn forward(mut connection: TcpStream, pods: &Api<Pod>, pod: &str, port: u1
     let copied = tokio::io::copy_bidirectional(&mut connection, &mut stream).await;
     drop(stream);
     forwarder.abort();
-    if let (Err(_), Some(failure)) = (&copied, failure) {
-        if let Some(why) = failure.await {
-            bail!("{why}");
-        }
+    if let (Err(_), Some(failure)) = (&copied, failure)
+        && let Some(why) = failure.await
+    {
+        bail!("{why}");
     }
     copied.map(|_| ()).context("the connection broke")
 }

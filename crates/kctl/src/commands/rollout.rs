@@ -260,10 +260,15 @@ async fn undo(session: &Session, object: &Object, to: i64) -> anyhow::Result<()>
     let sets = revisions(session, object).await?;
     let current = revision_of(&object.value);
     let former = if to > 0 {
-        sets.iter().find(|s| revision_of(s) == to).with_context(|| format!("unable to find specified revision {to} in history"))?
+        sets.iter()
+            .find(|s| revision_of(s) == to)
+            .with_context(|| format!("unable to find specified revision {to} in history"))?
     } else {
         let before: Vec<_> = sets.iter().filter(|s| revision_of(s) != current).collect();
-        before.last().copied().with_context(|| format!("no rollout history found for deployment \"{}\"", object.name()))?
+        before
+            .last()
+            .copied()
+            .with_context(|| format!("no rollout history found for deployment \"{}\"", object.name()))?
     };
     let mut template = former["spec"]["template"].clone();
     if let Some(labels) = template["metadata"]["labels"].as_object_mut() {
@@ -283,7 +288,8 @@ mod tests {
     use super::*;
 
     fn check(status: Value, text: &str, done: bool) {
-        let deployment = json!({"metadata": {"name": "web", "generation": 2}, "spec": {"replicas": 3}, "status": status});
+        let deployment =
+            json!({"metadata": {"name": "web", "generation": 2}, "spec": {"replicas": 3}, "status": status});
         assert_eq!(progress(&deployment, 0).unwrap(), (text.to_owned(), done));
     }
 

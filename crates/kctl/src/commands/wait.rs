@@ -89,7 +89,11 @@ impl Wait {
                         Goal::Create => "created",
                         _ => "met",
                     };
-                    println!("{}{}", object.title(), if how == "met" { " condition met".into() } else { format!(" {how}") });
+                    println!(
+                        "{}{}",
+                        object.title(),
+                        if how == "met" { " condition met".into() } else { format!(" {how}") }
+                    );
                 }
                 Err(_) => late.push(object),
             }
@@ -117,7 +121,9 @@ fn parse(text: &str) -> anyhow::Result<Goal> {
         let spec = spec.trim_matches('\'');
         let close = spec.rfind('}').map_or(0, |at| at + 1);
         let (path, value) = match spec[close..].split_once('=') {
-            Some((rest, value)) => (format!("{}{rest}", &spec[..close]), Some(value.trim_matches(['"', '\'']).to_owned())),
+            Some((rest, value)) => {
+                (format!("{}{rest}", &spec[..close]), Some(value.trim_matches(['"', '\'']).to_owned()))
+            }
             None => (spec.to_owned(), None),
         };
         return Ok(Goal::JsonPath(Template::parse(&path).context("--for=jsonpath")?, value));

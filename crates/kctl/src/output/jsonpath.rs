@@ -413,7 +413,8 @@ mod tests {
             ],
             "users": [{"name": "myself", "user": {}}, {"name": "e2e", "user": {"username": "admin"}}],
         });
-        let rendered = Template::parse(template).and_then(|t| t.render(&data)).unwrap_or_else(|e| panic!("{template}: {e}"));
+        let rendered =
+            Template::parse(template).and_then(|t| t.render(&data)).unwrap_or_else(|e| panic!("{template}: {e}"));
         assert_eq!(rendered, want, "{template}");
     }
 

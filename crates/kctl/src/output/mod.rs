@@ -87,8 +87,9 @@ fn one_or_list(objects: Vec<Object>, as_list: bool) -> Value {
 fn custom_columns(spec: &str, objects: &[Object], headers: bool) -> anyhow::Result<String> {
     let mut columns = vec![];
     for part in spec.split(',') {
-        let (header, path) =
-            part.split_once(':').with_context(|| format!("unexpected custom-columns spec: {part}, expected <header>:<json-path-expr>"))?;
+        let (header, path) = part
+            .split_once(':')
+            .with_context(|| format!("unexpected custom-columns spec: {part}, expected <header>:<json-path-expr>"))?;
         columns.push((header, jsonpath::Template::parse(path)?));
     }
     let mut table = Columns::table();

@@ -33,6 +33,9 @@ mod tests {
 
     #[test]
     fn neighbours_line_up() {
-        assert_eq!(align("Name:\ta\nNamespace:\tb\nX:\n  k:\tv\n  long:\tw\n", 2), "Name:       a\nNamespace:  b\nX:\n  k:     v\n  long:  w\n");
+        assert_eq!(
+            align("Name:\ta\nNamespace:\tb\nX:\n  k:\tv\n  long:\tw\n", 2),
+            "Name:       a\nNamespace:  b\nX:\n  k:     v\n  long:  w\n"
+        );
     }
 }

@@ -51,7 +51,9 @@ mod tests {
 
     #[test]
     fn reads_what_go_writes() {
-        for (text, millis) in [("10s", 10_000), ("1h30m", 5_400_000), ("1.5s", 1_500), ("250ms", 250), ("0", 0), ("0s", 0)] {
+        for (text, millis) in
+            [("10s", 10_000), ("1h30m", 5_400_000), ("1.5s", 1_500), ("250ms", 250), ("0", 0), ("0s", 0)]
+        {
             assert_eq!(parse(text), Some(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "10", "x", "5d"] {

@@ -84,7 +84,11 @@ impl Default for KubeletConfiguration {
             node_lease_duration_seconds: 40,
             system_reserved: BTreeMap::new(),
             kube_reserved: BTreeMap::new(),
-            eviction_hard: text(&[("memory.available", "100Mi"), ("nodefs.available", "10%"), ("imagefs.available", "15%")]),
+            eviction_hard: text(&[
+                ("memory.available", "100Mi"),
+                ("nodefs.available", "10%"),
+                ("imagefs.available", "15%"),
+            ]),
             image_gc_high_threshold_percent: 85,
             image_gc_low_threshold_percent: 80,
             image_minimum_gc_age: GoDuration::from_secs(120),

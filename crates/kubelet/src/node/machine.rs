@@ -4,7 +4,12 @@ use crate::config::Config;
 use anyhow::Context as _;
 use api_types::{Quantity, k8s_openapi::apimachinery::pkg::api::resource::Quantity as Wire, quantity::Format};
 use pod_lifecycle::{core::NodeSystemInfo, resources::Resources};
-use std::{collections::BTreeMap, fs, net::{IpAddr, UdpSocket}, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{IpAddr, UdpSocket},
+    path::Path,
+};
 
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -20,14 +25,22 @@ impl Machine {
         let cpus = processors()?;
         let memory = memory()?;
         fs::create_dir_all(&config.root_dir).with_context(|| format!("cannot make {}", config.root_dir.display()))?;
-        let disk = nix::sys::statvfs::statvfs(&config.root_dir).context("cannot read the size of the root directory's file system")?;
+        let disk = nix::sys::statvfs::statvfs(&config.root_dir)
+            .context("cannot read the size of the root directory's file system")?;
         let disk = i64::try_from(disk.blocks() as u64 * disk.fragment_size() as u64).unwrap_or(i64::MAX);
         let addresses = if config.node_ips.is_empty() { own_addresses() } else { config.node_ips.clone() };
         Self::with(config, cpus, memory, disk, system_info(), addresses)
     }
 
     /// A machine of that size; what the simulation uses.
-    pub fn with(config: &Config, cpu_milli: i64, memory: i64, disk: i64, info: NodeSystemInfo, addresses: Vec<IpAddr>) -> anyhow::Result<Self> {
+    pub fn with(
+        config: &Config,
+        cpu_milli: i64,
+        memory: i64,
+        disk: i64,
+        info: NodeSystemInfo,
+        addresses: Vec<IpAddr>,
+    ) -> anyhow::Result<Self> {
         let mut capacity = BTreeMap::new();
         capacity.insert("cpu".to_owned(), Quantity::from_milli(cpu_milli));
         capacity.insert("memory".to_owned(), Quantity::from_value(memory / 1024 * 1024, Format::BinarySi));
@@ -35,13 +48,17 @@ impl Machine {
         capacity.insert("pods".to_owned(), Quantity::from_value(i64::from(config.file.max_pods), Format::DecimalSi));
         let mut allocatable = capacity.clone();
         let eviction = [("memory.available", "memory"), ("nodefs.available", "ephemeral-storage")];
-        let eviction = eviction.into_iter().filter_map(|(signal, name)| Some((name.to_owned(), config.file.eviction_hard.get(signal)?.clone())));
-        let reserved = config.file.system_reserved.clone().into_iter().chain(config.file.kube_reserved.clone()).chain(eviction);
+        let eviction = eviction
+            .into_iter()
+            .filter_map(|(signal, name)| Some((name.to_owned(), config.file.eviction_hard.get(signal)?.clone())));
+        let reserved =
+            config.file.system_reserved.clone().into_iter().chain(config.file.kube_reserved.clone()).chain(eviction);
         for (name, amount) in reserved {
             let Some(total) = capacity.get(&name) else { continue };
             let amount = match amount.strip_suffix('%') {
                 Some(percent) => {
-                    let percent: f64 = percent.parse().with_context(|| format!("{name}: {amount} is not a percentage"))?;
+                    let percent: f64 =
+                        percent.parse().with_context(|| format!("{name}: {amount} is not a percentage"))?;
                     Quantity::from_value((total.value() as f64 * percent / 100.0) as i64, Format::BinarySi)
                 }
                 None => Quantity::parse(&amount).with_context(|| format!("{name}: {amount} is not a quantity"))?,
@@ -107,7 +124,8 @@ fn own_addresses() -> Vec<IpAddr> {
         socket.connect(to).ok()?;
         socket.local_addr().ok().map(|a| a.ip())
     };
-    let found: Vec<IpAddr> = [toward("0.0.0.0:0", "192.0.2.1:9"), toward("[::]:0", "[2001:db8::1]:9")].into_iter().flatten().collect();
+    let found: Vec<IpAddr> =
+        [toward("0.0.0.0:0", "192.0.2.1:9"), toward("[::]:0", "[2001:db8::1]:9")].into_iter().flatten().collect();
     if found.is_empty() { vec![IpAddr::from([127, 0, 0, 1])] } else { found }
 }
 

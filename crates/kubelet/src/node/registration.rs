@@ -18,7 +18,8 @@ pub fn object(context: &Context) -> Node {
     let mut node = Node::default();
     node.metadata.name = Some(config.node_name.clone());
     node.metadata.labels = Some(labels(context));
-    node.metadata.annotations = Some([("volumes.kubernetes.io/controller-managed-attach-detach".to_owned(), "true".to_owned())].into());
+    node.metadata.annotations =
+        Some([("volumes.kubernetes.io/controller-managed-attach-detach".to_owned(), "true".to_owned())].into());
     node.spec = Some(NodeSpec {
         provider_id: config.file.provider_id.clone(),
         taints: Some(config.taints.clone()).filter(|t| !t.is_empty()),

@@ -8,7 +8,9 @@ use api_types::{
     plan::{PatchStyle, Target},
 };
 use jiff::Timestamp;
-use pod_lifecycle::core::{ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus};
+use pod_lifecycle::core::{
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus,
+};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -29,7 +31,9 @@ pub fn base(context: &Context) -> NodeStatus {
         allocatable: Some(context.machine.allocatable.clone()),
         node_info: Some(context.machine.info.clone()),
         addresses: Some(addresses),
-        daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(context.config.file.port) }) }),
+        daemon_endpoints: Some(NodeDaemonEndpoints {
+            kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(context.config.file.port) }),
+        }),
         ..NodeStatus::default()
     }
 }
@@ -85,12 +89,17 @@ impl Reporter {
     async fn look(&mut self, context: &Context) -> NodeStatus {
         let mut status = base(context);
         let known = context.node.get("", &context.config.node_name);
-        let old = known.as_ref().and_then(|n| n.status.as_ref()).and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+        let old =
+            known.as_ref().and_then(|n| n.status.as_ref()).and_then(|s| s.conditions.as_deref()).unwrap_or_default();
         let now = context.clock.now();
         let ready = self.readiness(context).await;
         if ready.met != self.ready {
             let (reason, text) = if ready.met { ("NodeReady", "NodeReady") } else { ("NodeNotReady", "NodeNotReady") };
-            context.event(note::node(&context.config.node_name), reason, &format!("Node {} status is now: {text}", context.config.node_name));
+            context.event(
+                note::node(&context.config.node_name),
+                reason,
+                &format!("Node {} status is now: {text}", context.config.node_name),
+            );
         }
         self.ready = ready.met;
         let mut findings = pressure(context);
@@ -107,19 +116,37 @@ impl Reporter {
                 self.runtime_seen = Instant::now();
                 let failed = |kind: &str, what: &str| {
                     let condition = status.conditions.iter().find(|c| c.r#type == kind)?;
-                    (!condition.status)
-                        .then(|| format!("container runtime {what} not ready: {kind}=false reason:{} message:{}", condition.reason, condition.message))
+                    (!condition.status).then(|| {
+                        format!(
+                            "container runtime {what} not ready: {kind}=false reason:{} message:{}",
+                            condition.reason, condition.message
+                        )
+                    })
                 };
-                let failures: Vec<_> = [failed("RuntimeReady", "status check may not have completed yet:"), failed("NetworkReady", "network")].into_iter().flatten().collect();
+                let failures: Vec<_> = [
+                    failed("RuntimeReady", "status check may not have completed yet:"),
+                    failed("NetworkReady", "network"),
+                ]
+                .into_iter()
+                .flatten()
+                .collect();
                 if failures.is_empty() {
-                    return Finding { kind: "Ready", met: true, reason: "KubeletReady", message: "kubelet is posting ready status".into() };
+                    return Finding {
+                        kind: "Ready",
+                        met: true,
+                        reason: "KubeletReady",
+                        message: "kubelet is posting ready status".into(),
+                    };
                 }
                 not_ready(failures.join(", "))
             }
             // A runtime that restarts is back within seconds: its containers never stopped.
-            Err(_) if self.ready && self.runtime_seen.elapsed() < RUNTIME_PATIENCE => {
-                Finding { kind: "Ready", met: true, reason: "KubeletReady", message: "kubelet is posting ready status".into() }
-            }
+            Err(_) if self.ready && self.runtime_seen.elapsed() < RUNTIME_PATIENCE => Finding {
+                kind: "Ready",
+                met: true,
+                reason: "KubeletReady",
+                message: "kubelet is posting ready status".into(),
+            },
             Err(error) => not_ready(format!("container runtime is down: {error}")),
         }
     }
@@ -154,14 +181,21 @@ fn pressure(context: &Context) -> Vec<Finding> {
     let thresholds = &context.config.file.eviction_hard;
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = machine::meminfo(&memory, "MemTotal").unwrap_or(0);
-    let memory = below(thresholds, "memory.available", machine::meminfo(&memory, "MemAvailable").unwrap_or(total), total);
-    let disk = machine::disk_use(&context.paths.root).map_or((0, 0), |(used, total)| (total.saturating_sub(used), total));
+    let memory =
+        below(thresholds, "memory.available", machine::meminfo(&memory, "MemAvailable").unwrap_or(total), total);
+    let disk =
+        machine::disk_use(&context.paths.root).map_or((0, 0), |(used, total)| (total.saturating_sub(used), total));
     let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     let disk = below(thresholds, "nodefs.available", size(disk.0), size(disk.1));
     let read = |path: &str| std::fs::read_to_string(path).ok().and_then(|t| t.trim().parse::<i64>().ok()).unwrap_or(0);
     let most = read("/proc/sys/kernel/pid_max").max(1);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let running = load.split_whitespace().nth(3).and_then(|t| t.split_once('/')).and_then(|(_, n)| n.parse::<i64>().ok()).unwrap_or(0);
+    let running = load
+        .split_whitespace()
+        .nth(3)
+        .and_then(|t| t.split_once('/'))
+        .and_then(|(_, n)| n.parse::<i64>().ok())
+        .unwrap_or(0);
     let pids = below(thresholds, "pid.available", most - running, most);
     let finding = |kind, met, bad, good, bad_text: &str, good_text: &str| Finding {
         kind,
@@ -170,9 +204,30 @@ fn pressure(context: &Context) -> Vec<Finding> {
         message: format!("kubelet has {}", if met { bad_text } else { good_text }),
     };
     vec![
-        finding("MemoryPressure", memory, "KubeletHasInsufficientMemory", "KubeletHasSufficientMemory", "insufficient memory available", "sufficient memory available"),
-        finding("DiskPressure", disk, "KubeletHasDiskPressure", "KubeletHasNoDiskPressure", "disk pressure", "no disk pressure"),
-        finding("PIDPressure", pids, "KubeletHasInsufficientPID", "KubeletHasSufficientPID", "insufficient PID available", "sufficient PID available"),
+        finding(
+            "MemoryPressure",
+            memory,
+            "KubeletHasInsufficientMemory",
+            "KubeletHasSufficientMemory",
+            "insufficient memory available",
+            "sufficient memory available",
+        ),
+        finding(
+            "DiskPressure",
+            disk,
+            "KubeletHasDiskPressure",
+            "KubeletHasNoDiskPressure",
+            "disk pressure",
+            "no disk pressure",
+        ),
+        finding(
+            "PIDPressure",
+            pids,
+            "KubeletHasInsufficientPID",
+            "KubeletHasSufficientPID",
+            "insufficient PID available",
+            "sufficient PID available",
+        ),
     ]
 }
 

@@ -68,7 +68,10 @@ impl Pods {
 
     /// A pod that was accepted before the kubelet restarted is accepted.
     fn admit(&self, pod: &Pod, workers: &BTreeMap<String, Handle>) -> Option<status::Verdict> {
-        let known = pod.status.as_ref().is_some_and(|s| s.container_statuses.iter().flatten().any(|c| c.container_id.is_some()));
+        let known = pod
+            .status
+            .as_ref()
+            .is_some_and(|s| s.container_statuses.iter().flatten().any(|c| c.container_id.is_some()));
         if known || status::is_terminal(pod) || pod.metadata.deletion_timestamp.is_some() {
             return None;
         }

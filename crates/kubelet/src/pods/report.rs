@@ -11,12 +11,18 @@ pub enum Report {
     /// The start task has done what it could.
     Started(Started),
     /// Everything was told to stop, and has, or could not be told.
-    Stopped { failed: bool },
+    Stopped {
+        failed: bool,
+    },
     CleanedUp,
     /// When a token in the pod's volumes is to be renewed.
     Renew(Option<Timestamp>),
     /// A probe has come to a new verdict on a container.
-    Probe { container: String, kind: Kind, verdict: Outcome },
+    Probe {
+        container: String,
+        kind: Kind,
+        verdict: Outcome,
+    },
 }
 
 #[derive(Debug, Default)]

@@ -74,7 +74,11 @@ impl Job {
             Ok(Some(ready)) => ready,
             Ok(None) => return outcome,
             Err(error) => {
-                self.context.warn(note::pod(&self.pod), "FailedCreatePodSandBox", &format!("Failed to create pod sandbox: {error}"));
+                self.context.warn(
+                    note::pod(&self.pod),
+                    "FailedCreatePodSandBox",
+                    &format!("Failed to create pod sandbox: {error}"),
+                );
                 outcome.failed = true;
                 return outcome;
             }
@@ -90,7 +94,9 @@ impl Job {
             if let Err(failure) = begun {
                 let regarding = note::container(&self.pod, &container.name);
                 let text = match failure.reason {
-                    "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" => format!("Error: {}", failure.reason),
+                    "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" => {
+                        format!("Error: {}", failure.reason)
+                    }
                     _ => format!("Error: {}", failure.message),
                 };
                 if failure.reason != "PostStartHookError" {
@@ -145,7 +151,8 @@ impl Job {
             Sandbox::None => Ok(None),
             Sandbox::Keep(id) => {
                 let found = self.seen.sandboxes.iter().find(|s| s.id == *id);
-                let config = spec::sandbox::config(&self.context, &self.pod, found.map_or(0, |s| s.attempt)).map_err(failed)?;
+                let config =
+                    spec::sandbox::config(&self.context, &self.pod, found.map_or(0, |s| s.attempt)).map_err(failed)?;
                 Ok(Some((id.clone(), config, found.map(|s| s.ips.clone()).unwrap_or_default())))
             }
             Sandbox::Create { attempt } => {
@@ -155,7 +162,9 @@ impl Job {
                     cgroups.ensure_pod(&self.pod).map_err(|e| failed(format!("{e:#}")))?;
                 }
                 std::fs::create_dir_all(self.context.paths.pod_logs(&self.pod)).map_err(|e| failed(e.to_string()))?;
-                let Some(Ok(_slot)) = self.cancel.run_until_cancelled(self.context.sandboxes.acquire()).await else { return Ok(None) };
+                let Some(Ok(_slot)) = self.cancel.run_until_cancelled(self.context.sandboxes.acquire()).await else {
+                    return Ok(None);
+                };
                 let id = self.context.runtime.run_pod_sandbox(config.clone(), &handler).await?;
                 let status = self.context.runtime.pod_sandbox_status(&id).await?;
                 let network = status.network.unwrap_or_default();
@@ -169,12 +178,15 @@ impl Job {
 
     async fn runtime_handler(&self) -> Result<String, String> {
         use api_types::k8s_openapi::api::node::v1::RuntimeClass;
-        let Some(name) = self.pod.spec.as_ref().and_then(|s| s.runtime_class_name.as_deref()).filter(|n| !n.is_empty()) else {
+        let Some(name) = self.pod.spec.as_ref().and_then(|s| s.runtime_class_name.as_deref()).filter(|n| !n.is_empty())
+        else {
             return Ok(String::new());
         };
         match self.context.api.get::<RuntimeClass>("", name).await {
             Ok(Some(class)) => Ok(class.handler),
-            Ok(None) => Err(format!("failed to get sandbox runtime: no runtime for {name:?} is configured: runtimeclass.node.k8s.io {name:?} not found")),
+            Ok(None) => Err(format!(
+                "failed to get sandbox runtime: no runtime for {name:?} is configured: runtimeclass.node.k8s.io {name:?} not found"
+            )),
             Err(error) => Err(format!("failed to get sandbox runtime: {error}")),
         }
     }
@@ -196,7 +208,8 @@ impl Job {
         let Some(image) = self.cancel.run_until_cancelled(pull).await else { return Ok(()) };
         let image = image.map_err(|m| Failure { reason: m.reason, message: m.message, until: m.until })?;
         let config = self.config(container, start, image, ips, mounted).await?;
-        std::fs::create_dir_all(context.paths.pod_logs(pod).join(&container.name)).map_err(|e| failure("CreateContainerError", e))?;
+        std::fs::create_dir_all(context.paths.pod_logs(pod).join(&container.name))
+            .map_err(|e| failure("CreateContainerError", e))?;
         if self.cancel.is_cancelled() {
             return Ok(());
         }
@@ -228,7 +241,14 @@ impl Job {
         Ok(())
     }
 
-    async fn config(&self, container: &Container, start: &Start, image: String, ips: &[String], mounted: &Mounted) -> Result<cri::v1::ContainerConfig, Failure> {
+    async fn config(
+        &self,
+        container: &Container,
+        start: &Start,
+        image: String,
+        ips: &[String],
+        mounted: &Mounted,
+    ) -> Result<cri::v1::ContainerConfig, Failure> {
         let (context, pod) = (&*self.context, &*self.pod);
         let wrong = |error: String| failure("CreateContainerConfigError", error);
         if security::effective(pod, container).run_as_non_root {
@@ -245,19 +265,23 @@ impl Job {
         let services = env::service_variables(&context.services(), names::namespace(pod), links);
         let pod_ips = if names::host_network(pod) { &context.host_ips } else { ips };
         let node = downward::Node { host_ips: &context.host_ips, pod_ips, allocatable: &context.machine.allocatable };
-        let env = env::environment(pod, container, &*self.objects, &services, &node).map_err(|e| wrong(e.to_string()))?;
-        let mounts = spec::mounts::mounts(context, pod, container, mounted, &env, ips, start.attempt).map_err(|e| wrong(format!("{e:#}")))?;
+        let env =
+            env::environment(pod, container, &*self.objects, &services, &node).map_err(|e| wrong(e.to_string()))?;
+        let mounts = spec::mounts::mounts(context, pod, container, mounted, &env, ips, start.attempt)
+            .map_err(|e| wrong(format!("{e:#}")))?;
         let targets = pod.spec.as_ref().and_then(|s| s.ephemeral_containers.as_deref()).unwrap_or_default();
         let target = targets.iter().find(|e| e.name == container.name).and_then(|e| e.target_container_name.as_deref());
         let target = target.and_then(|name| self.seen.container(name)).map(|c| c.id.clone());
-        let parts = spec::container::Parts { pod, container, attempt: start.attempt, image_ref: image, env, mounts, target };
+        let parts =
+            spec::container::Parts { pod, container, attempt: start.attempt, image_ref: image, env, mounts, target };
         Ok(spec::container::config(context, parts))
     }
 
     fn link_log(&self, container: &Container, attempt: u32, id: &str) {
         let log = self.context.paths.pod_logs(&self.pod).join(names::log_file(&container.name, attempt));
         let link = self.context.paths.container_link(&self.pod, &container.name, id);
-        let made = std::fs::create_dir_all(self.context.paths.container_links()).and_then(|()| std::os::unix::fs::symlink(log, &link));
+        let made = std::fs::create_dir_all(self.context.paths.container_links())
+            .and_then(|()| std::os::unix::fs::symlink(log, &link));
         if let Err(error) = made {
             tracing::debug!(%error, link = %link.display(), "cannot link a container's log");
         }
@@ -265,7 +289,13 @@ impl Job {
 }
 
 /// The container as it is right after its start.
-fn started(container: &Container, start: &Start, sandbox: &str, id: &str, now: Timestamp) -> pod_lifecycle::ContainerSeen {
+fn started(
+    container: &Container,
+    start: &Start,
+    sandbox: &str,
+    id: &str,
+    now: Timestamp,
+) -> pod_lifecycle::ContainerSeen {
     pod_lifecycle::ContainerSeen {
         id: id.to_owned(),
         name: container.name.clone(),

@@ -104,7 +104,8 @@ async fn run(context: Arc<Context>, shared: Arc<Shared>) {
         let outcome = match work {
             Work::Patch(pod, status, patch) => {
                 let target = Target { resource_version: None, ..Target::of(&*pod) };
-                let answer: Result<Pod, _> = context.api.patch(&target, Some("status"), PatchStyle::Strategic, &patch).await;
+                let answer: Result<Pod, _> =
+                    context.api.patch(&target, Some("status"), PatchStyle::Strategic, &patch).await;
                 answer.map(|answer| {
                     let mut state = shared.state.lock();
                     state.base = Some(*status);

@@ -15,7 +15,12 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// Stops everything that is alive; false when the runtime could not be made to.
-pub async fn everything(context: Arc<Context>, pod: Arc<Pod>, seen: Arc<PodSeen>, deadline: watch::Receiver<Timestamp>) -> bool {
+pub async fn everything(
+    context: Arc<Context>,
+    pod: Arc<Pod>,
+    seen: Arc<PodSeen>,
+    deadline: watch::Receiver<Timestamp>,
+) -> bool {
     let mut good = true;
     for group in termination::order(&pod, &seen) {
         let stops = group.iter().filter_map(|id| seen.containers.iter().find(|c| c.id == *id)).map(|container| {
@@ -29,7 +34,10 @@ pub async fn everything(context: Arc<Context>, pod: Arc<Pod>, seen: Arc<PodSeen>
         if let Err(error) = context.runtime.stop_pod_sandbox(&sandbox.id).await
             && !error.is_not_found()
         {
-            let text = format!("error killing pod: failed to \"KillPodSandbox\" for {:?} with KillPodSandboxError: {error}", names::uid(&pod));
+            let text = format!(
+                "error killing pod: failed to \"KillPodSandbox\" for {:?} with KillPodSandboxError: {error}",
+                names::uid(&pod)
+            );
             context.warn(note::pod(&pod), "FailedKillPod", &text);
             good = false;
         }
@@ -38,20 +46,37 @@ pub async fn everything(context: Arc<Context>, pod: Arc<Pod>, seen: Arc<PodSeen>
 }
 
 /// One container, on its own account: a probe failed, or its spec has changed.
-pub async fn container(context: &Context, pod: &Pod, container: &ContainerSeen, message: &str, grace: Duration) -> bool {
-    let by = context.clock.now().saturating_add(jiff::SignedDuration::try_from(grace).unwrap_or_default()).unwrap_or(Timestamp::MAX);
+pub async fn container(
+    context: &Context,
+    pod: &Pod,
+    container: &ContainerSeen,
+    message: &str,
+    grace: Duration,
+) -> bool {
+    let by = context
+        .clock
+        .now()
+        .saturating_add(jiff::SignedDuration::try_from(grace).unwrap_or_default())
+        .unwrap_or(Timestamp::MAX);
     let (_keep, mut deadline) = watch::channel(by);
     one(context, pod, container, message, &mut deadline).await
 }
 
-async fn one(context: &Context, pod: &Pod, container: &ContainerSeen, message: &str, deadline: &mut watch::Receiver<Timestamp>) -> bool {
+async fn one(
+    context: &Context,
+    pod: &Pod,
+    container: &ContainerSeen,
+    message: &str,
+    deadline: &mut watch::Receiver<Timestamp>,
+) -> bool {
     context.event(note::container(pod, &container.name), "Killing", message);
     let spec = names::all_containers(pod).into_iter().find(|c| c.name == container.name);
     let hook = spec.as_ref().and_then(|s| s.lifecycle.as_ref()).and_then(|l| l.pre_stop.as_ref());
     if let Some(hook) = hook.filter(|_| container.is_running()) {
         let mut work = std::pin::pin!(hooks::run(context, pod, container, spec.as_ref(), hook));
         loop {
-            let left = Duration::try_from(deadline.borrow_and_update().duration_since(context.clock.now())).unwrap_or_default();
+            let left = Duration::try_from(deadline.borrow_and_update().duration_since(context.clock.now()))
+                .unwrap_or_default();
             tokio::select! {
                 outcome = &mut work => {
                     if let Err(error) = outcome {

@@ -12,7 +12,14 @@ use tokio::net::TcpStream;
 /// Bytes of a command's output or an answer that an event shows.
 pub(super) const SHOWN: usize = 1024;
 
-pub async fn run(context: &Context, pod: &Pod, spec: &Container, container: &ContainerSeen, probe: &Probe, timeout: Duration) -> Result<(), String> {
+pub async fn run(
+    context: &Context,
+    pod: &Pod,
+    spec: &Container,
+    container: &ContainerSeen,
+    probe: &Probe,
+    timeout: Duration,
+) -> Result<(), String> {
     if let Some(exec) = &probe.exec {
         return command(context, container, exec.command.clone().unwrap_or_default(), timeout).await;
     }
@@ -37,20 +44,33 @@ pub async fn run(context: &Context, pod: &Pod, spec: &Container, container: &Con
     }
     if let Some(grpc) = &probe.grpc {
         let port = u16::try_from(grpc.port).map_err(|_| "the port has no number".to_owned())?;
-        let answer = tokio::time::timeout(timeout, grpc::check(&own, port, grpc.service.as_deref().unwrap_or_default())).await;
-        return answer.unwrap_or_else(|_| Err(format!("timeout: failed to connect service {:?} within {timeout:?}: context deadline exceeded", authority(&own, port))));
+        let answer =
+            tokio::time::timeout(timeout, grpc::check(&own, port, grpc.service.as_deref().unwrap_or_default())).await;
+        return answer.unwrap_or_else(|_| {
+            Err(format!(
+                "timeout: failed to connect service {:?} within {timeout:?}: context deadline exceeded",
+                authority(&own, port)
+            ))
+        });
     }
     Err("this kind of probe is not supported by this node".into())
 }
 
-async fn command(context: &Context, container: &ContainerSeen, command: Vec<String>, timeout: Duration) -> Result<(), String> {
+async fn command(
+    context: &Context,
+    container: &ContainerSeen,
+    command: Vec<String>,
+    timeout: Duration,
+) -> Result<(), String> {
     match context.runtime.exec_sync(&container.id, command.clone(), timeout).await {
         Ok(output) if output.exit_code == 0 => Ok(()),
         Ok(output) => {
             let text = [output.stdout, output.stderr].concat();
             Err(String::from_utf8_lossy(&text[..text.len().min(SHOWN)]).into_owned())
         }
-        Err(cri::Error::Timeout(_)) => Err(format!("command timed out: {:?} timed out after {timeout:?}", command.join(" "))),
+        Err(cri::Error::Timeout(_)) => {
+            Err(format!("command timed out: {:?} timed out after {timeout:?}", command.join(" ")))
+        }
         Err(error) => Err(error.to_string()),
     }
 }

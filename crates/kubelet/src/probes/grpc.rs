@@ -13,8 +13,10 @@ const SERVING: u64 = 1;
 pub async fn check(host: &str, port: u16, service: &str) -> Result<(), String> {
     let place = authority(host, port);
     let tcp = TcpStream::connect((host, port)).await;
-    let tcp = tcp.map_err(|e| format!("error: failed to connect service {place:?}: dial tcp {place}: connect: {}", words(&e)))?;
-    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.map_err(|e| e.to_string())?;
+    let tcp = tcp
+        .map_err(|e| format!("error: failed to connect service {place:?}: dial tcp {place}: connect: {}", words(&e)))?;
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(tcp)).await.map_err(|e| e.to_string())?;
     let driver = tokio::spawn(connection);
     let request = Request::post(format!("http://{place}/grpc.health.v1.Health/Check"))
         .header("content-type", "application/grpc")
@@ -25,12 +27,17 @@ pub async fn check(host: &str, port: u16, service: &str) -> Result<(), String> {
     let answer = sender.send_request(request).await.map_err(|e| e.to_string())?;
     let head = answer.headers().clone();
     let body = answer.into_body().collect().await.map_err(|e| e.to_string())?;
-    let status = |headers: &http::HeaderMap| headers.get("grpc-status").and_then(|s| s.to_str().ok()).map(str::to_owned);
+    let status =
+        |headers: &http::HeaderMap| headers.get("grpc-status").and_then(|s| s.to_str().ok()).map(str::to_owned);
     let code = body.trailers().and_then(status).or_else(|| status(&head)).unwrap_or_else(|| "2".into());
     driver.abort();
     match code.as_str() {
         "0" => {}
-        "12" => return Err(format!("error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {place}")),
+        "12" => {
+            return Err(format!(
+                "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {place}"
+            ));
+        }
         other => return Err(format!("error: health rpc probe failed: rpc error: code = {other}")),
     }
     match serving(&body.to_bytes()) {

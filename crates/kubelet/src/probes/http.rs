@@ -8,7 +8,10 @@ use hyper::{Request, Response, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use pod_lifecycle::core::HTTPGetAction;
 use std::sync::{Arc, LazyLock};
-use tokio::{io::{AsyncRead, AsyncWrite}, net::TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 const MAX_REDIRECTS: usize = 10;
 
@@ -60,7 +63,13 @@ fn same_host(location: &str, host: &str) -> Option<String> {
     same.then(|| uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string))
 }
 
-async fn send(get: &HTTPGetAction, host: &str, port: u16, target: &str, agent: &str) -> Result<Response<Incoming>, String> {
+async fn send(
+    get: &HTTPGetAction,
+    host: &str,
+    port: u16,
+    target: &str,
+    agent: &str,
+) -> Result<Response<Incoming>, String> {
     let mut request = Request::get(target);
     let headers = get.http_headers.as_deref().unwrap_or_default();
     let given = |name: &str| headers.iter().any(|h| h.name.eq_ignore_ascii_case(name));
@@ -78,7 +87,8 @@ async fn send(get: &HTTPGetAction, host: &str, port: u16, target: &str, agent: &
     }
     let request = request.header("connection", "close").body(Empty::<Bytes>::new()).map_err(|e| e.to_string())?;
     let place = authority(host, port);
-    let tcp = TcpStream::connect((host, port)).await.map_err(|e| format!("dial tcp {place}: connect: {}", words(&e)))?;
+    let tcp =
+        TcpStream::connect((host, port)).await.map_err(|e| format!("dial tcp {place}: connect: {}", words(&e)))?;
     if scheme(get) == "https" {
         let connector = tokio_rustls::TlsConnector::from(TLS.clone());
         let name = rustls::pki_types::ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
@@ -88,7 +98,10 @@ async fn send(get: &HTTPGetAction, host: &str, port: u16, target: &str, agent: &
     over(tcp, request).await
 }
 
-async fn over(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, String> {
+async fn over(
+    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Empty<Bytes>>,
+) -> Result<Response<Incoming>, String> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(|e| e.to_string())?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
@@ -101,7 +114,10 @@ async fn over(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, request:
 /// A probe asks whether the container serves, not who it is.
 static TLS: LazyLock<Arc<rustls::ClientConfig>> = LazyLock::new(|| {
     component::tls::install_provider();
-    let config = rustls::ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::new(Anyone)).with_no_client_auth();
+    let config = rustls::ClientConfig::builder()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone))
+        .with_no_client_auth();
     Arc::new(config)
 });
 

@@ -36,15 +36,27 @@ impl Drop for Tracked {
 
 impl Group {
     /// Begins to probe what has started and ends the probes of what has stopped.
-    pub fn follow(&mut self, context: &Arc<Context>, pod: &Arc<Pod>, seen: &PodSeen, status: &PodStatus, reports: &mpsc::Sender<Report>) {
+    pub fn follow(
+        &mut self,
+        context: &Arc<Context>,
+        pod: &Arc<Pod>,
+        seen: &PodSeen,
+        status: &PodStatus,
+        reports: &mpsc::Sender<Report>,
+    ) {
         self.tracked.retain(|id, _| seen.running().any(|c| c.id == *id));
         for running in seen.running() {
-            let spec = names::containers(pod).iter().chain(names::init_containers(pod)).find(|c| c.name == running.name);
+            let spec =
+                names::containers(pod).iter().chain(names::init_containers(pod)).find(|c| c.name == running.name);
             let Some(spec) = spec.filter(|s| Kind::ALL.into_iter().any(|k| k.of(s).is_some())) else { continue };
             let tracked = self.tracked.entry(running.id.clone()).or_insert_with(|| {
                 let mut health = Health::of(spec);
                 let all = [&status.container_statuses, &status.init_container_statuses];
-                let known = all.into_iter().flatten().flatten().find(|s| s.container_id.as_deref().is_some_and(|id| id.ends_with(&running.id)));
+                let known = all
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .find(|s| s.container_id.as_deref().is_some_and(|id| id.ends_with(&running.id)));
                 if let Some(known) = known {
                     health.adopt(known.started == Some(true), known.ready);
                 }

@@ -54,7 +54,8 @@ impl Task {
     }
 
     async fn once(&self, timing: &Timing) -> Outcome {
-        let result = check::run(&self.context, &self.pod, &self.spec, &self.container, &self.probe, timing.timeout).await;
+        let result =
+            check::run(&self.context, &self.pod, &self.spec, &self.container, &self.probe, timing.timeout).await;
         let (outcome, label) = match &result {
             Ok(()) => (Outcome::Success, "successful"),
             Err(_) => (Outcome::Failure, "failed"),

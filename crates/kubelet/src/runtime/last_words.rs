@@ -64,8 +64,10 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("kubelet-last-words-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let log = directory.join("0.log");
-        std::fs::write(&log, "2026-01-01T00:00:00Z stdout F hello\n2026-01-01T00:00:00Z stderr F DONE: it failed\n").unwrap();
-        let mut status = v1::ContainerStatus { log_path: log.to_string_lossy().into_owned(), exit_code: 1, ..Default::default() };
+        std::fs::write(&log, "2026-01-01T00:00:00Z stdout F hello\n2026-01-01T00:00:00Z stderr F DONE: it failed\n")
+            .unwrap();
+        let mut status =
+            v1::ContainerStatus { log_path: log.to_string_lossy().into_owned(), exit_code: 1, ..Default::default() };
         assert_eq!(message(&status), "");
         status.annotations.insert(names::TERMINATION_MESSAGE_POLICY.into(), "FallbackToLogsOnError".into());
         assert_eq!(message(&status), "hello\nDONE: it failed\n");

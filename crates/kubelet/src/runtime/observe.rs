@@ -19,8 +19,10 @@ impl Observer {
         let labels = HashMap::from([(names::POD_UID.to_owned(), uid.to_owned())]);
         let sandbox_filter = v1::PodSandboxFilter { label_selector: labels.clone(), ..Default::default() };
         let container_filter = v1::ContainerFilter { label_selector: labels, ..Default::default() };
-        let (sandboxes, containers) =
-            futures::try_join!(runtime.list_pod_sandboxes(Some(sandbox_filter)), runtime.list_containers(Some(container_filter)))?;
+        let (sandboxes, containers) = futures::try_join!(
+            runtime.list_pod_sandboxes(Some(sandbox_filter)),
+            runtime.list_containers(Some(container_filter))
+        )?;
         let mut seen = PodSeen::default();
         for listed in sandboxes {
             if let Some(sandbox) = self.sandbox(runtime, &listed).await? {
@@ -99,13 +101,26 @@ fn container(listed: &v1::Container, status: v1::ContainerStatus) -> ContainerSe
         phase,
         created_at: time(status.created_at).unwrap_or(Timestamp::UNIX_EPOCH),
         started_at: started,
-        finished_at: if phase == ContainerPhase::Exited { time(status.finished_at).or(time(status.created_at)) } else { None },
+        finished_at: if phase == ContainerPhase::Exited {
+            time(status.finished_at).or(time(status.created_at))
+        } else {
+            None
+        },
         exit_code: status.exit_code,
         reason,
-        message: if phase == ContainerPhase::Exited { super::last_words::message(&status) } else { status.message.clone() },
+        message: if phase == ContainerPhase::Exited {
+            super::last_words::message(&status)
+        } else {
+            status.message.clone()
+        },
         image: status.image.map(|i| i.image).unwrap_or_default(),
         image_id: status.image_ref,
-        hash: status.annotations.get(names::CONTAINER_HASH).or_else(|| listed.annotations.get(names::CONTAINER_HASH)).cloned().unwrap_or_default(),
+        hash: status
+            .annotations
+            .get(names::CONTAINER_HASH)
+            .or_else(|| listed.annotations.get(names::CONTAINER_HASH))
+            .cloned()
+            .unwrap_or_default(),
         log_path: status.log_path,
     }
 }

@@ -1,6 +1,9 @@
 //! What is mounted into a container: its volumes, `/etc/hosts` and the file for its last words.
 
-use crate::{context::Context, volumes::{Mounted, subpath}};
+use crate::{
+    context::Context,
+    volumes::{Mounted, subpath},
+};
 use cri::v1;
 use pod_lifecycle::{
     core::{Container, Pod, VolumeMount},
@@ -22,7 +25,8 @@ pub fn mounts(
 ) -> anyhow::Result<Vec<v1::Mount>> {
     let mut mounts = vec![];
     for (index, wanted) in container.volume_mounts.iter().flatten().enumerate() {
-        let volume = volumes.path(&wanted.name).ok_or_else(|| anyhow::anyhow!("volume {:?} is not mounted", wanted.name))?;
+        let volume =
+            volumes.path(&wanted.name).ok_or_else(|| anyhow::anyhow!("volume {:?} is not mounted", wanted.name))?;
         let host_path = match sub_path(wanted, env)? {
             Some(sub) => subpath::prepare(context, names::uid(pod), volume, &sub, wanted, &container.name, index)?,
             None => volume.clone(),
@@ -50,7 +54,11 @@ pub fn mounts(
 }
 
 fn file(host: &std::path::Path, container: &str) -> v1::Mount {
-    v1::Mount { container_path: container.to_owned(), host_path: host.to_string_lossy().into_owned(), ..Default::default() }
+    v1::Mount {
+        container_path: container.to_owned(),
+        host_path: host.to_string_lossy().into_owned(),
+        ..Default::default()
+    }
 }
 
 fn absolute(path: &str) -> String {
@@ -91,7 +99,8 @@ fn sub_path(mount: &VolumeMount, env: &[(String, String)]) -> anyhow::Result<Opt
 fn etc_hosts(context: &Context, pod: &Pod, ips: &[String]) -> anyhow::Result<PathBuf> {
     let path = context.paths.etc_hosts(names::uid(pod));
     let hostname = hosts::hostname(pod, &context.config.file.cluster_domain)?;
-    let node = if names::host_network(pod) { std::fs::read_to_string(ETC_HOSTS).unwrap_or_default() } else { String::new() };
+    let node =
+        if names::host_network(pod) { std::fs::read_to_string(ETC_HOSTS).unwrap_or_default() } else { String::new() };
     let wanted = hosts::file(pod, &hostname, ips, &node);
     // Rewriting in place keeps the file that running containers have mounted.
     if std::fs::read_to_string(&path).ok().as_deref() != Some(&wanted) {
@@ -117,7 +126,11 @@ mod tests {
 
     #[test]
     fn sub_paths_are_checked() {
-        let env = [("A".to_owned(), "x/y".to_owned()), ("UP".to_owned(), "..".to_owned()), ("ABS".to_owned(), "/tmp".to_owned())];
+        let env = [
+            ("A".to_owned(), "x/y".to_owned()),
+            ("UP".to_owned(), "..".to_owned()),
+            ("ABS".to_owned(), "/tmp".to_owned()),
+        ];
         let get = |expression: &str| {
             let mount = VolumeMount { sub_path_expr: Some(expression.into()), ..VolumeMount::default() };
             sub_path(&mount, &env).map_err(|e| e.to_string())

@@ -50,7 +50,8 @@ pub(super) fn identity(pod: &Pod) -> [(String, String); 3] {
 }
 
 fn ports(pod: &Pod) -> Vec<v1::PortMapping> {
-    let containers = names::containers(pod).iter().chain(names::init_containers(pod).iter().filter(|c| names::is_sidecar(c)));
+    let containers =
+        names::containers(pod).iter().chain(names::init_containers(pod).iter().filter(|c| names::is_sidecar(c)));
     let mapping = |c: &Container| -> Vec<v1::PortMapping> {
         let ports = c.ports.as_deref().unwrap_or_default();
         ports
@@ -82,7 +83,10 @@ fn linux(context: &Context, pod: &Pod) -> Result<v1::LinuxPodSandboxConfig, Stri
             namespace_options: Some(security::namespaces(pod, None)),
             selinux_options: whole.and_then(|w| w.se_linux_options.as_ref()).map(security::selinux),
             run_as_user: whole.and_then(|w| w.run_as_user).map(|value| v1::Int64Value { value }),
-            run_as_group: whole.filter(|w| w.run_as_user.is_some()).and_then(|w| w.run_as_group).map(|value| v1::Int64Value { value }),
+            run_as_group: whole
+                .filter(|w| w.run_as_user.is_some())
+                .and_then(|w| w.run_as_group)
+                .map(|value| v1::Int64Value { value }),
             supplemental_groups: rules::supplemental_groups(pod),
             privileged,
             // Nothing of the user's runs in the sandbox's own process.

@@ -56,7 +56,12 @@ fn seccomp(context: &Context, wanted: Option<&SeccompProfile>) -> v1::SecurityPr
     }
 }
 
-pub fn container(context: &Context, pod: &Pod, container: &Container, target: Option<&str>) -> v1::LinuxContainerSecurityContext {
+pub fn container(
+    context: &Context,
+    pod: &Pod,
+    container: &Container,
+    target: Option<&str>,
+) -> v1::LinuxContainerSecurityContext {
     use v1::security_profile::ProfileType;
     let wanted = rules::effective(pod, container);
     let armor = wanted.apparmor.as_ref().map(|(kind, name)| match kind.as_str() {
@@ -82,7 +87,11 @@ pub fn container(context: &Context, pod: &Pod, container: &Container, target: Op
         no_new_privs: wanted.no_new_privileges,
         masked_paths: if shown { vec![] } else { strings(&rules::MASKED_PATHS) },
         readonly_paths: if shown { vec![] } else { strings(&rules::READ_ONLY_PATHS) },
-        seccomp: Some(if wanted.privileged { profile(ProfileType::Unconfined, String::new()) } else { seccomp(context, wanted.seccomp.as_ref()) }),
+        seccomp: Some(if wanted.privileged {
+            profile(ProfileType::Unconfined, String::new())
+        } else {
+            seccomp(context, wanted.seccomp.as_ref())
+        }),
         apparmor: armor,
         ..Default::default()
     }

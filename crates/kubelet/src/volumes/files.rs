@@ -153,7 +153,9 @@ mod tests {
     use super::*;
 
     fn files(list: &[(&str, &str)]) -> Files {
-        list.iter().map(|(n, c)| ((*n).to_owned(), File { content: c.as_bytes().to_vec(), mode: 0o640, owner: None })).collect()
+        list.iter()
+            .map(|(n, c)| ((*n).to_owned(), File { content: c.as_bytes().to_vec(), mode: 0o640, owner: None }))
+            .collect()
     }
 
     #[test]

@@ -49,7 +49,9 @@ mod tests {
     #[test]
     fn types() {
         let directory = std::env::temp_dir().join(format!("kubelet-host-path-{}", std::process::id()));
-        let check = |path: &Path, kind: &str| check(&HostPathVolumeSource { path: path.to_string_lossy().into(), type_: Some(kind.into()) });
+        let check = |path: &Path, kind: &str| {
+            check(&HostPathVolumeSource { path: path.to_string_lossy().into(), type_: Some(kind.into()) })
+        };
         assert!(check(&directory, "").is_ok(), "without a type nothing is looked at");
         assert!(check(&directory, "Directory").unwrap_err().to_string().ends_with("is not a directory"));
         assert!(check(&directory, "DirectoryOrCreate").is_ok());

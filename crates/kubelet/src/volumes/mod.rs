@@ -53,7 +53,13 @@ pub async fn ensure(context: &Context, pod: &Pod, objects: &Objects) -> Result<M
     Ok(mounted)
 }
 
-async fn one(context: &Context, pod: &Pod, volume: &Volume, objects: &Objects, mounted: &mut Mounted) -> Result<PathBuf, String> {
+async fn one(
+    context: &Context,
+    pod: &Pod,
+    volume: &Volume,
+    objects: &Objects,
+    mounted: &mut Mounted,
+) -> Result<PathBuf, String> {
     let uid = names::uid(pod);
     let group = pod.spec.as_ref().and_then(|s| s.security_context.as_ref()).and_then(|c| c.fs_group);
     let chain = |error: anyhow::Error| format!("{error:#}");

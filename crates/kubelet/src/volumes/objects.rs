@@ -2,9 +2,9 @@
 //! nothing of what its pods do not use. Pods that use the same object share its watch.
 
 use crate::context::Context;
+use api_types::object::Watched;
 use client::{Informers, Store, Target};
 use futures::future::join_all;
-use api_types::object::Watched;
 use pod_lifecycle::{
     core::{ConfigMap, Pod, Secret},
     env::Sources,
@@ -44,7 +44,10 @@ impl Objects {
         let pull = pod.spec.as_ref().and_then(|s| s.image_pull_secrets.as_deref()).unwrap_or_default();
         Self {
             maps: maps.into_iter().map(|n| (n.clone(), entry(&context.informers, &namespace, &n, changed))).collect(),
-            secrets: secrets.into_iter().map(|n| (n.clone(), entry(&context.informers, &namespace, &n, changed))).collect(),
+            secrets: secrets
+                .into_iter()
+                .map(|n| (n.clone(), entry(&context.informers, &namespace, &n, changed)))
+                .collect(),
             pull_secrets: pull.iter().map(|r| r.name.clone()).collect(),
             namespace,
         }

@@ -19,7 +19,15 @@ use std::{
 };
 
 /// The host path to mount for `sub` of a volume; it is made as a directory if it is not there.
-pub fn prepare(context: &Context, uid: &str, volume: &Path, sub: &str, mount: &VolumeMount, container: &str, index: usize) -> anyhow::Result<PathBuf> {
+pub fn prepare(
+    context: &Context,
+    uid: &str,
+    volume: &Path,
+    sub: &str,
+    mount: &VolumeMount,
+    container: &str,
+    index: usize,
+) -> anyhow::Result<PathBuf> {
     if context.mounts == Mounts::Off {
         let path = volume.join(sub);
         if !path.exists() {
@@ -27,7 +35,8 @@ pub fn prepare(context: &Context, uid: &str, volume: &Path, sub: &str, mount: &V
         }
         return Ok(path);
     }
-    let found = resolve(volume, sub).with_context(|| format!("failed to prepare subPath for volumeMount {:?}", mount.name))?;
+    let found =
+        resolve(volume, sub).with_context(|| format!("failed to prepare subPath for volumeMount {:?}", mount.name))?;
     let target = context.paths.subpath(uid, &mount.name, container, index);
     let is_directory = SFlag::from_bits_truncate(fstat(&found)?.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR;
     if is_directory {
@@ -43,7 +52,9 @@ pub fn prepare(context: &Context, uid: &str, volume: &Path, sub: &str, mount: &V
 
 fn resolve(volume: &Path, sub: &str) -> anyhow::Result<OwnedFd> {
     let root = open(volume, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
-    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
     match openat2(&root, sub, how) {
         Ok(found) => return Ok(found),
         Err(Errno::ENOENT) => {}

@@ -48,10 +48,15 @@ impl Tokens {
             "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": names::name(pod), "uid": names::uid(pod)},
         }});
         let path = format!("/api/v1/namespaces/{}/serviceaccounts/{account}/token", names::namespace(pod));
-        let answer: Answer = context.api.post(&path, &request).await.with_context(|| format!("failed to fetch token for service account {account:?}"))?;
+        let answer: Answer = context
+            .api
+            .post(&path, &request)
+            .await
+            .with_context(|| format!("failed to fetch token for service account {account:?}"))?;
         let life = answer.status.expiration_timestamp.duration_since(now);
         let until_renewal = (life * 4 / 5).min(SignedDuration::from_hours(24));
-        let token = Token { token: answer.status.token, renew_at: now.saturating_add(until_renewal).unwrap_or(Timestamp::MAX) };
+        let token =
+            Token { token: answer.status.token, renew_at: now.saturating_add(until_renewal).unwrap_or(Timestamp::MAX) };
         self.0.lock().insert(key, token.clone());
         Ok(token)
     }

@@ -61,7 +61,9 @@ pub enum Sandbox {
     #[default]
     None,
     Keep(String),
-    Create { attempt: u32 },
+    Create {
+        attempt: u32,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -120,7 +122,13 @@ pub fn compute(inputs: &Inputs) -> Actions {
     let mut actions = Actions::default();
     let (sandbox, changed) = sandbox_wanted(inputs.pod, inputs.seen);
     if changed {
-        actions.stop_sandboxes = inputs.seen.sandboxes.iter().filter(|s| s.ready || inputs.seen.sandboxes[0].id == s.id).map(|s| s.id.clone()).collect();
+        actions.stop_sandboxes = inputs
+            .seen
+            .sandboxes
+            .iter()
+            .filter(|s| s.ready || inputs.seen.sandboxes[0].id == s.id)
+            .map(|s| s.id.clone())
+            .collect();
         create_all(inputs, sandbox, &mut actions);
         return actions;
     }

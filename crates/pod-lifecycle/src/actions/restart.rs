@@ -53,7 +53,9 @@ pub fn restart_count(pod: &Pod, seen: &PodSeen, container: &str) -> u32 {
     let all = [&status.container_statuses, &status.init_container_statuses];
     let found = all.into_iter().flatten().flatten().find(|s| s.name == container);
     match found {
-        Some(status) if status.container_id.as_deref().is_some_and(|id| !id.is_empty()) => u32::try_from(status.restart_count).unwrap_or(0) + 1,
+        Some(status) if status.container_id.as_deref().is_some_and(|id| !id.is_empty()) => {
+            u32::try_from(status.restart_count).unwrap_or(0) + 1
+        }
         _ => 0,
     }
 }

@@ -55,7 +55,9 @@ pub fn environment(
             }
         } else if let Some(reference) = &from.secret_ref {
             match sources.secret(&reference.name) {
-                Some(secret) => secret.data.iter().flatten().for_each(|(k, v)| env.set(&format!("{prefix}{k}"), text(&v.0))),
+                Some(secret) => {
+                    secret.data.iter().flatten().for_each(|(k, v)| env.set(&format!("{prefix}{k}"), text(&v.0)))
+                }
                 None if reference.optional == Some(true) => {}
                 None => return Err(Error::NoSecret(reference.name.clone())),
             }
@@ -63,7 +65,9 @@ pub fn environment(
     }
     for variable in container.env.iter().flatten() {
         let value = match (&variable.value, &variable.value_from) {
-            (Some(value), _) if !value.is_empty() => expand(value, &|name| env.get(name).or_else(|| services.get(name).cloned())),
+            (Some(value), _) if !value.is_empty() => {
+                expand(value, &|name| env.get(name).or_else(|| services.get(name).cloned()))
+            }
             (_, Some(source)) => match from_source(pod, container, source, &variable.name, sources, node)? {
                 Some(value) => value,
                 None => continue,
@@ -184,15 +188,24 @@ mod tests {
 
     #[test]
     fn sources_and_references() {
-        check(json!({"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "$(A)$(SVC_PORT)$(NO)$$(A)"}]}), Ok("A=1 B=11$(NO)$(A) SVC_PORT=1"));
+        check(
+            json!({"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "$(A)$(SVC_PORT)$(NO)$$(A)"}]}),
+            Ok("A=1 B=11$(NO)$(A) SVC_PORT=1"),
+        );
         check(json!({"envFrom": [{"prefix": "x-", "configMapRef": {"name": "cm"}}]}), Ok("x-k=v x-path=/x SVC_PORT=1"));
         check(json!({"envFrom": [{"configMapRef": {"name": "no"}}]}), Err("configmap \"no\" not found"));
         check(json!({"envFrom": [{"secretRef": {"name": "no", "optional": true}}]}), Ok("SVC_PORT=1"));
-        check(json!({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "p"}}}]}), Ok("A=pw SVC_PORT=1"));
+        check(
+            json!({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "p"}}}]}),
+            Ok("A=pw SVC_PORT=1"),
+        );
         check(
             json!({"env": [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "cm", "key": "no"}}}]}),
             Err("couldn't find key no in ConfigMap default/cm"),
         );
-        check(json!({"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]}), Ok("A=web SVC_PORT=1"));
+        check(
+            json!({"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]}),
+            Ok("A=web SVC_PORT=1"),
+        );
     }
 }

@@ -23,7 +23,9 @@ pub fn variables(services: &[ServiceSeen], namespace: &str, links: bool) -> BTre
     let mut env = BTreeMap::new();
     let master = |s: &ServiceSeen| s.namespace == "default" && s.name == "kubernetes";
     // A Service of the pod's own namespace wins over the master's of the same name.
-    for service in services.iter().filter(|s| master(s)).chain(services.iter().filter(|s| links && s.namespace == namespace)) {
+    for service in
+        services.iter().filter(|s| master(s)).chain(services.iter().filter(|s| links && s.namespace == namespace))
+    {
         one(service, &mut env);
     }
     env

@@ -34,7 +34,10 @@ pub(super) fn generate(inputs: &Inputs, status: &PodStatus, old: &[PodCondition]
     if let Some(verdict) = inputs.verdict
         && let Some(reason) = verdict.disruption
     {
-        all.push(("DisruptionTarget", Finding { met: true, reason: Some(reason), message: Some(verdict.message.clone()) }));
+        all.push((
+            "DisruptionTarget",
+            Finding { met: true, reason: Some(reason), message: Some(verdict.message.clone()) },
+        ));
     }
     all.into_iter().map(|(name, finding)| condition(inputs, old, name, finding)).collect()
 }
@@ -70,7 +73,11 @@ fn initialized(inputs: &Inputs, status: &PodStatus, phase: &str) -> Finding {
         .iter()
         .filter(|c| {
             let found = statuses.iter().find(|s| s.name == c.name);
-            let done = if names::is_sidecar(c) { found.is_some_and(|s| s.started == Some(true)) } else { found.is_some_and(|s| s.ready) };
+            let done = if names::is_sidecar(c) {
+                found.is_some_and(|s| s.started == Some(true))
+            } else {
+                found.is_some_and(|s| s.ready)
+            };
             !done && !ran
         })
         .map(|c| c.name.clone())
@@ -110,8 +117,13 @@ fn ready(inputs: &Inputs, containers: &Finding, old: &[PodCondition]) -> Finding
     let messages: Vec<String> = gates
         .iter()
         .filter_map(|gate| match old.iter().find(|c| c.type_ == gate.condition_type) {
-            None => Some(format!("corresponding condition of pod readiness gate {:?} does not exist.", gate.condition_type)),
-            Some(c) if c.status != "True" => Some(format!("the status of pod readiness gate {:?} is not \"True\", but {}", gate.condition_type, c.status)),
+            None => {
+                Some(format!("corresponding condition of pod readiness gate {:?} does not exist.", gate.condition_type))
+            }
+            Some(c) if c.status != "True" => Some(format!(
+                "the status of pod readiness gate {:?} is not \"True\", but {}",
+                gate.condition_type, c.status
+            )),
             Some(_) => None,
         })
         .collect();

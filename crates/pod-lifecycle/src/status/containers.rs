@@ -3,8 +3,8 @@
 use super::Inputs;
 use crate::{
     core::{
-        Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-        ResourceRequirements, VolumeMountStatus,
+        Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
+        ContainerStatus, ResourceRequirements, VolumeMountStatus,
     },
     names,
     observed::{ContainerPhase, ContainerSeen},
@@ -95,11 +95,18 @@ fn state(inputs: &Inputs, seen: &ContainerSeen) -> ContainerState {
             let started = seen.started_at.map(super::wire);
             ContainerState { running: Some(ContainerStateRunning { started_at: started }), ..ContainerState::default() }
         }
-        ContainerPhase::Exited => ContainerState { terminated: Some(terminated(inputs, seen)), ..ContainerState::default() },
+        ContainerPhase::Exited => {
+            ContainerState { terminated: Some(terminated(inputs, seen)), ..ContainerState::default() }
+        }
         ContainerPhase::Created => waiting(default_reason(inputs), ""),
         ContainerPhase::Unknown => {
             let message = "The container could not be located when the pod was terminated".to_owned();
-            let lost = ContainerStateTerminated { exit_code: 137, reason: Some(UNKNOWN.into()), message: Some(message), ..Default::default() };
+            let lost = ContainerStateTerminated {
+                exit_code: 137,
+                reason: Some(UNKNOWN.into()),
+                message: Some(message),
+                ..Default::default()
+            };
             ContainerState { terminated: Some(lost), ..ContainerState::default() }
         }
     }
@@ -108,7 +115,11 @@ fn state(inputs: &Inputs, seen: &ContainerSeen) -> ContainerState {
 fn terminated(inputs: &Inputs, seen: &ContainerSeen) -> ContainerStateTerminated {
     ContainerStateTerminated {
         exit_code: seen.exit_code,
-        reason: Some(if seen.reason.is_empty() { if seen.exit_code == 0 { "Completed" } else { "Error" }.into() } else { seen.reason.clone() }),
+        reason: Some(if seen.reason.is_empty() {
+            if seen.exit_code == 0 { "Completed" } else { "Error" }.into()
+        } else {
+            seen.reason.clone()
+        }),
         message: (!seen.message.is_empty()).then(|| seen.message.clone()),
         started_at: Some(super::wire(seen.started_at.unwrap_or(jiff::Timestamp::UNIX_EPOCH))),
         finished_at: seen.finished_at.map(super::wire),
@@ -133,7 +144,9 @@ fn unseen(inputs: &Inputs, container: &Container, old: Option<&ContainerStatus>)
             return ContainerStatus { started: Some(false), ..old.clone() };
         }
         if let Some(running) = state.running {
-            let message = "The container could not be located when the pod was deleted.  The container used to be Running".to_owned();
+            let message =
+                "The container could not be located when the pod was deleted.  The container used to be Running"
+                    .to_owned();
             let lost = ContainerStateTerminated {
                 exit_code: 137,
                 reason: Some(UNKNOWN.into()),
@@ -161,7 +174,10 @@ fn default_reason(inputs: &Inputs) -> &'static str {
 
 fn waiting(reason: &str, message: &str) -> ContainerState {
     let message = (!message.is_empty()).then(|| message.to_owned());
-    ContainerState { waiting: Some(ContainerStateWaiting { reason: Some(reason.to_owned()), message }), ..ContainerState::default() }
+    ContainerState {
+        waiting: Some(ContainerStateWaiting { reason: Some(reason.to_owned()), message }),
+        ..ContainerState::default()
+    }
 }
 
 /// The pod is over: what is not known to have ended is declared so.
@@ -180,7 +196,12 @@ fn give_up(status: &mut ContainerStatus) {
             status.last_state = Some(ContainerState::default());
             last
         }
-        _ => ContainerStateTerminated { exit_code: 137, reason: Some(UNKNOWN.into()), message: Some(message), ..Default::default() },
+        _ => ContainerStateTerminated {
+            exit_code: 137,
+            reason: Some(UNKNOWN.into()),
+            message: Some(message),
+            ..Default::default()
+        },
     };
     *state = ContainerState { terminated: Some(end), ..ContainerState::default() };
 }

@@ -97,10 +97,16 @@ pub fn generate(inputs: &Inputs) -> PodStatus {
         resize: old.resize.clone(),
         ..PodStatus::default()
     };
-    status.init_container_statuses = containers::statuses(inputs, names::init_containers(pod), old.init_container_statuses.as_deref(), false);
-    status.container_statuses = containers::statuses(inputs, names::containers(pod), old.container_statuses.as_deref(), false);
-    status.ephemeral_container_statuses =
-        containers::statuses(inputs, &names::ephemeral_containers(pod), old.ephemeral_container_statuses.as_deref(), true);
+    status.init_container_statuses =
+        containers::statuses(inputs, names::init_containers(pod), old.init_container_statuses.as_deref(), false);
+    status.container_statuses =
+        containers::statuses(inputs, names::containers(pod), old.container_statuses.as_deref(), false);
+    status.ephemeral_container_statuses = containers::statuses(
+        inputs,
+        &names::ephemeral_containers(pod),
+        old.ephemeral_container_statuses.as_deref(),
+        true,
+    );
     let refused = inputs.verdict.is_some() || is_terminal(pod);
     if refused && inputs.seen.containers.is_empty() && old.container_statuses.is_none() {
         // Refused before anything was tried: there is nothing to say of its containers.

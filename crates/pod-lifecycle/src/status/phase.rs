@@ -19,7 +19,8 @@ pub(super) fn of(inputs: &Inputs, status: &PodStatus, before: Option<&str>) -> &
     for container in names::init_containers(pod) {
         let found = find(container, status.init_container_statuses.as_deref());
         if names::is_sidecar(container) {
-            pending_init += usize::from(!found.is_some_and(|s| s.started == Some(true) || ended(s).is_some() && inputs.over));
+            pending_init +=
+                usize::from(!found.is_some_and(|s| s.started == Some(true) || ended(s).is_some() && inputs.over));
             continue;
         }
         match found.and_then(ended) {
@@ -30,7 +31,8 @@ pub(super) fn of(inputs: &Inputs, status: &PodStatus, before: Option<&str>) -> &
     }
     let counts = Counts::of(inputs, status);
     // No phase is final while a sidecar still runs.
-    let sidecar_runs = status.init_container_statuses.iter().flatten().any(|s| s.state.as_ref().is_some_and(|s| s.running.is_some()));
+    let sidecar_runs =
+        status.init_container_statuses.iter().flatten().any(|s| s.state.as_ref().is_some_and(|s| s.running.is_some()));
     if failed_init > 0 {
         return "Failed";
     }

@@ -18,13 +18,25 @@ fn make(pod: &Pod, seen: &PodSeen, ready: bool, over: bool, waiting: &[(&str, &s
     let hosts = ["192.168.0.1".to_owned()];
     let health = All(ready);
     let verdict = None;
-    generate(&Inputs { pod, seen, waiting: &waiting, health: &health, host_ips: &hosts, runtime: "containerd", over, verdict, now: at(7) })
+    generate(&Inputs {
+        pod,
+        seen,
+        waiting: &waiting,
+        health: &health,
+        host_ips: &hosts,
+        runtime: "containerd",
+        over,
+        verdict,
+        now: at(7),
+    })
 }
 
 /// `phase condition=status…`, conditions in short: S(andbox) I(nitialized) R(eady) C(ontainersReady).
 fn summary(status: &PodStatus) -> String {
     let mut text = status.phase.clone().unwrap_or_default();
-    for (short, name) in [("S", "PodReadyToStartContainers"), ("I", "Initialized"), ("R", "Ready"), ("C", "ContainersReady")] {
+    for (short, name) in
+        [("S", "PodReadyToStartContainers"), ("I", "Initialized"), ("R", "Ready"), ("C", "ContainersReady")]
+    {
         let found = status.conditions.iter().flatten().find(|c| c.type_ == name).unwrap();
         let reason = found.reason.as_deref().map(|r| format!(":{r}")).unwrap_or_default();
         text += &format!(" {short}{}{reason}", if found.status == "True" { "+" } else { "-" });
@@ -41,13 +53,49 @@ fn phases_and_conditions() {
     let rows: Vec<(&Pod, PodSeen, bool, bool, &str)> = vec![
         (&always, none.clone(), true, false, "Pending S- I+ R-:ContainersNotReady C-:ContainersNotReady"),
         (&always, seen(vec![running("a", 0)]), true, false, "Running S+ I+ R+ C+"),
-        (&always, seen(vec![running("a", 0)]), false, false, "Running S+ I+ R-:ContainersNotReady C-:ContainersNotReady"),
-        (&always, seen(vec![exited("a", 0, 1)]), true, false, "Running S+ I+ R-:ContainersNotReady C-:ContainersNotReady"),
-        (&always, seen(vec![exited("a", 0, 0)]), true, true, "Succeeded S- I+:PodCompleted R-:PodCompleted C-:PodCompleted"),
-        (&never, seen(vec![exited("a", 0, 0)]), true, false, "Succeeded S+ I+:PodCompleted R-:PodCompleted C-:PodCompleted"),
+        (
+            &always,
+            seen(vec![running("a", 0)]),
+            false,
+            false,
+            "Running S+ I+ R-:ContainersNotReady C-:ContainersNotReady",
+        ),
+        (
+            &always,
+            seen(vec![exited("a", 0, 1)]),
+            true,
+            false,
+            "Running S+ I+ R-:ContainersNotReady C-:ContainersNotReady",
+        ),
+        (
+            &always,
+            seen(vec![exited("a", 0, 0)]),
+            true,
+            true,
+            "Succeeded S- I+:PodCompleted R-:PodCompleted C-:PodCompleted",
+        ),
+        (
+            &never,
+            seen(vec![exited("a", 0, 0)]),
+            true,
+            false,
+            "Succeeded S+ I+:PodCompleted R-:PodCompleted C-:PodCompleted",
+        ),
         (&never, seen(vec![exited("a", 0, 3)]), true, false, "Failed S+ I+ R-:PodFailed C-:PodFailed"),
-        (&init, seen(vec![running("i", 0)]), true, false, "Pending S+ I-:ContainersNotInitialized R-:ContainersNotReady C-:ContainersNotReady"),
-        (&init, seen(vec![exited("i", 0, 1)]), true, false, "Failed S+ I-:ContainersNotInitialized R-:PodFailed C-:PodFailed"),
+        (
+            &init,
+            seen(vec![running("i", 0)]),
+            true,
+            false,
+            "Pending S+ I-:ContainersNotInitialized R-:ContainersNotReady C-:ContainersNotReady",
+        ),
+        (
+            &init,
+            seen(vec![exited("i", 0, 1)]),
+            true,
+            false,
+            "Failed S+ I-:ContainersNotInitialized R-:PodFailed C-:PodFailed",
+        ),
         (&always, none.clone(), true, true, "Failed S- I+ R-:PodFailed C-:PodFailed"),
     ];
     for (pod, seen, ready, over, want) in rows {

@@ -19,7 +19,8 @@ pub struct Update {
 /// the volume's directory now (without the `..` ones).
 pub fn update(present: Option<&Files>, wanted: &Files, links: &BTreeSet<String>) -> Option<Update> {
     let top: BTreeSet<String> = wanted.keys().filter_map(|p| p.split('/').next()).map(str::to_owned).collect();
-    let update = Update { link: top.difference(links).cloned().collect(), unlink: links.difference(&top).cloned().collect() };
+    let update =
+        Update { link: top.difference(links).cloned().collect(), unlink: links.difference(&top).cloned().collect() };
     if present == Some(wanted) && update.link.is_empty() && update.unlink.is_empty() {
         return None;
     }
@@ -28,7 +29,10 @@ pub fn update(present: Option<&Files>, wanted: &Files, links: &BTreeSet<String>)
 
 /// Whether a path stays inside the volume and off its bookkeeping names.
 pub fn is_safe(path: &str) -> bool {
-    !path.is_empty() && !path.starts_with('/') && !path.starts_with("..") && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+    !path.is_empty()
+        && !path.starts_with('/')
+        && !path.starts_with("..")
+        && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
 #[cfg(test)]
@@ -45,13 +49,24 @@ mod tests {
         let links: BTreeSet<String> = ["a".to_owned(), "d".to_owned()].into();
         assert_eq!(update(Some(&files(&["a", "d/x"])), &files(&["a", "d/x"]), &links), None);
         let wanted = files(&["a", "e/y"]);
-        assert_eq!(update(Some(&files(&["a", "d/x"])), &wanted, &links), Some(Update { link: vec!["e".into()], unlink: vec!["d".into()] }));
+        assert_eq!(
+            update(Some(&files(&["a", "d/x"])), &wanted, &links),
+            Some(Update { link: vec!["e".into()], unlink: vec!["d".into()] })
+        );
         assert!(update(None, &Files::new(), &BTreeSet::new()).is_some(), "an empty volume is written once");
     }
 
     #[test]
     fn paths_stay_inside() {
-        for (path, safe) in [("a", true), ("a/b", true), ("/a", false), ("../a", false), ("a/../b", false), ("..data", false), ("", false)] {
+        for (path, safe) in [
+            ("a", true),
+            ("a/b", true),
+            ("/a", false),
+            ("../a", false),
+            ("a/../b", false),
+            ("..data", false),
+            ("", false),
+        ] {
             assert_eq!(is_safe(path), safe, "{path}");
         }
     }

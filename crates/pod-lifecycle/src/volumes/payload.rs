@@ -72,7 +72,8 @@ pub fn references(pod: &Pod) -> (Vec<String>, Vec<String>) {
             secrets.extend(source.secret_key_ref.as_ref().map(|r| r.name.clone()));
         }
     }
-    secrets.extend(spec.and_then(|s| s.image_pull_secrets.as_deref()).unwrap_or_default().iter().map(|r| r.name.clone()));
+    secrets
+        .extend(spec.and_then(|s| s.image_pull_secrets.as_deref()).unwrap_or_default().iter().map(|r| r.name.clone()));
     for list in [&mut maps, &mut secrets] {
         list.retain(|n| !n.is_empty());
         list.sort();
@@ -149,7 +150,8 @@ fn projected(
 
 /// The user all containers run as, when it is one and the same.
 fn single_user(pod: &Pod) -> Option<i64> {
-    let users: Vec<_> = names::all_containers(pod).iter().map(|c| crate::security::effective(pod, c).run_as_user).collect();
+    let users: Vec<_> =
+        names::all_containers(pod).iter().map(|c| crate::security::effective(pod, c).run_as_user).collect();
     let first = users.first().copied().flatten()?;
     users.iter().all(|u| *u == Some(first)).then_some(first)
 }
@@ -197,7 +199,13 @@ fn secret(
 }
 
 /// All keys, or the named ones at their paths. The error is a key that is not there.
-fn pick(files: &mut Files, content: &BTreeMap<&str, Vec<u8>>, items: Option<&[KeyToPath]>, optional: bool, mode: i32) -> Result<(), String> {
+fn pick(
+    files: &mut Files,
+    content: &BTreeMap<&str, Vec<u8>>,
+    items: Option<&[KeyToPath]>,
+    optional: bool,
+    mode: i32,
+) -> Result<(), String> {
     let Some(items) = items.filter(|i| !i.is_empty()) else {
         for (key, value) in content {
             files.insert((*key).to_owned(), File { content: value.clone(), mode: bits(mode), owner: None });
@@ -217,7 +225,13 @@ fn pick(files: &mut Files, content: &BTreeMap<&str, Vec<u8>>, items: Option<&[Ke
     Ok(())
 }
 
-fn downward_api(files: &mut Files, pod: &Pod, items: Option<&[DownwardAPIVolumeFile]>, node: &downward::Node, mode: i32) -> Result<(), Error> {
+fn downward_api(
+    files: &mut Files,
+    pod: &Pod,
+    items: Option<&[DownwardAPIVolumeFile]>,
+    node: &downward::Node,
+    mode: i32,
+) -> Result<(), Error> {
     for item in items.unwrap_or_default() {
         let value = if let Some(field) = &item.field_ref {
             downward::field(pod, &field.field_path, node)?
@@ -226,7 +240,10 @@ fn downward_api(files: &mut Files, pod: &Pod, items: Option<&[DownwardAPIVolumeF
         } else {
             continue;
         };
-        files.insert(item.path.clone(), File { content: value.into_bytes(), mode: bits(item.mode.unwrap_or(mode)), owner: None });
+        files.insert(
+            item.path.clone(),
+            File { content: value.into_bytes(), mode: bits(item.mode.unwrap_or(mode)), owner: None },
+        );
     }
     Ok(())
 }
@@ -246,7 +263,11 @@ mod tests {
 
     impl Sources for Objects {
         fn config_map(&self, name: &str) -> Option<Arc<ConfigMap>> {
-            (name == "cm").then(|| Arc::new(serde_json::from_value(json!({"data": {"a": "1", "b": "2"}, "binaryData": {"c": "Aw=="}})).unwrap()))
+            (name == "cm").then(|| {
+                Arc::new(
+                    serde_json::from_value(json!({"data": {"a": "1", "b": "2"}, "binaryData": {"c": "Aw=="}})).unwrap(),
+                )
+            })
         }
         fn secret(&self, name: &str) -> Option<Arc<Secret>> {
             (name == "s").then(|| Arc::new(serde_json::from_value(json!({"data": {"p": "cHc="}})).unwrap()))
@@ -277,12 +298,21 @@ mod tests {
     #[test]
     fn every_kind() {
         check(json!({"configMap": {"name": "cm"}}), "a=1:644 b=2:644 c=\\u{3}:644");
-        check(json!({"configMap": {"name": "cm", "defaultMode": 256, "items": [{"key": "a", "path": "x/y", "mode": 384}]}}), "x/y=1:600");
+        check(
+            json!({"configMap": {"name": "cm", "defaultMode": 256, "items": [{"key": "a", "path": "x/y", "mode": 384}]}}),
+            "x/y=1:600",
+        );
         check(json!({"configMap": {"name": "no"}}), "configmap \"no\" not found");
         check(json!({"configMap": {"name": "no", "optional": true}}), "");
-        check(json!({"configMap": {"name": "cm", "items": [{"key": "z", "path": "z"}]}}), "references non-existent config key: z");
+        check(
+            json!({"configMap": {"name": "cm", "items": [{"key": "z", "path": "z"}]}}),
+            "references non-existent config key: z",
+        );
         check(json!({"secret": {"secretName": "s"}}), "p=pw:644");
-        check(json!({"downwardAPI": {"items": [{"path": "n", "fieldRef": {"fieldPath": "metadata.name"}}]}}), "n=web:644");
+        check(
+            json!({"downwardAPI": {"items": [{"path": "n", "fieldRef": {"fieldPath": "metadata.name"}}]}}),
+            "n=web:644",
+        );
         check(json!({"emptyDir": {}}), "none");
         let projected = json!({"projected": {"sources": [
             {"serviceAccountToken": {"path": "token"}}, {"configMap": {"name": "cm", "items": [{"key": "a", "path": "ca"}]}}]}});

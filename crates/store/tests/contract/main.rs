@@ -1,5 +1,7 @@
 //! One contract, run on the real etcd and on its in-memory twin.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails by panicking")]
+
 mod etcd_server;
 
 use std::{sync::Arc, time::Duration};

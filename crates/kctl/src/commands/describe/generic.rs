@@ -88,7 +88,9 @@ fn title(name: &str) -> String {
 mod tests {
     #[test]
     fn titles() {
-        for (name, want) in [("restartCount", "Restart Count"), ("podIP", "Pod IP"), ("ca.crt", "ca.crt"), ("spec", "Spec")] {
+        for (name, want) in
+            [("restartCount", "Restart Count"), ("podIP", "Pod IP"), ("ca.crt", "ca.crt"), ("spec", "Spec")]
+        {
             assert_eq!(super::title(name), want);
         }
     }

@@ -46,7 +46,9 @@ pub async fn describe(text: &mut Text, session: &Session, node: &Value) -> anyho
         ],
     );
     text.line("Addresses:");
-    text.indented(|text| list(&status["addresses"]).iter().for_each(|a| text.field(word(&a["type"]), word(&a["address"]))));
+    text.indented(|text| {
+        list(&status["addresses"]).iter().for_each(|a| text.field(word(&a["type"]), word(&a["address"])))
+    });
     for (title, field) in [("Capacity", "capacity"), ("Allocatable", "allocatable")] {
         text.line(&format!("{title}:"));
         let amounts = status[field].as_object().into_iter().flatten();
@@ -93,7 +95,8 @@ async fn pods(text: &mut Text, session: &Session, node: &str, allocatable: &Valu
         text.line("Namespace\tName\tCPU Requests\tCPU Limits\tMemory Requests\tMemory Limits\tAge");
         text.line("---------\t----\t------------\t----------\t---------------\t-------------\t---");
         for pod in &pods {
-            let mut cells = vec![word(&pod["metadata"]["namespace"]).to_owned(), word(&pod["metadata"]["name"]).to_owned()];
+            let mut cells =
+                vec![word(&pod["metadata"]["namespace"]).to_owned(), word(&pod["metadata"]["name"]).to_owned()];
             for resource in ["cpu", "memory"] {
                 for (n, field) in ["requests", "limits"].into_iter().enumerate() {
                     let amount = amount(pod, field, resource);
@@ -122,7 +125,8 @@ async fn pods(text: &mut Text, session: &Session, node: &str, allocatable: &Valu
 
 /// The sum over a pod's containers, or its largest init container.
 fn amount(pod: &Value, field: &str, resource: &str) -> Quantity {
-    let of = |c: &Value| c["resources"][field][resource].as_str().and_then(|q| Quantity::parse(q).ok()).unwrap_or_default();
+    let of =
+        |c: &Value| c["resources"][field][resource].as_str().and_then(|q| Quantity::parse(q).ok()).unwrap_or_default();
     let sum: Quantity = list(&pod["spec"]["containers"]).iter().map(of).sum();
     list(&pod["spec"]["initContainers"]).iter().map(of).fold(sum, Ord::max)
 }

@@ -74,9 +74,7 @@ pub fn describe_container(text: &mut Text, container: &Value, status: &Value) {
         if !status.is_null() {
             text.field("Image ID", word(&status["imageID"]));
         }
-        let port = |p: &Value, field: &str| {
-            format!("{}/{}", shown(&p[field]), p["protocol"].as_str().unwrap_or("TCP"))
-        };
+        let port = |p: &Value, field: &str| format!("{}/{}", shown(&p[field]), p["protocol"].as_str().unwrap_or("TCP"));
         let ports = list(&container["ports"]);
         text.field("Port", joined(ports.iter().map(|p| port(p, "containerPort"))));
         let host = ports.iter().filter(|p| !p["hostPort"].is_null());
@@ -104,7 +102,9 @@ pub fn describe_container(text: &mut Text, container: &Value, status: &Value) {
                 text.indented(|text| amounts.iter().for_each(|(name, amount)| text.field(name, shown(amount))));
             }
         }
-        for (title, field) in [("Liveness", "livenessProbe"), ("Readiness", "readinessProbe"), ("Startup", "startupProbe")] {
+        for (title, field) in
+            [("Liveness", "livenessProbe"), ("Readiness", "readinessProbe"), ("Startup", "startupProbe")]
+        {
             if !container[field].is_null() {
                 text.field(title, probe(&container[field]));
             }
@@ -174,21 +174,19 @@ fn probe(probe: &Value) -> String {
 }
 
 fn environment(text: &mut Text, container: &Value) {
-    for (title, field) in [("Environment Variables from", "envFrom")] {
-        let sources = list(&container[field]);
-        if !sources.is_empty() {
-            text.line(&format!("{title}:"));
-            text.indented(|text| {
-                for source in sources {
-                    let (kind, from) = if source["configMapRef"].is_null() {
-                        ("Secret", &source["secretRef"])
-                    } else {
-                        ("ConfigMap", &source["configMapRef"])
-                    };
-                    text.line(&format!("{}\t{kind}\tOptional: {}", word(&from["name"]), from["optional"] == true));
-                }
-            });
-        }
+    let sources = list(&container["envFrom"]);
+    if !sources.is_empty() {
+        text.line("Environment Variables from:");
+        text.indented(|text| {
+            for source in sources {
+                let (kind, from) = if source["configMapRef"].is_null() {
+                    ("Secret", &source["secretRef"])
+                } else {
+                    ("ConfigMap", &source["configMapRef"])
+                };
+                text.line(&format!("{}\t{kind}\tOptional: {}", word(&from["name"]), from["optional"] == true));
+            }
+        });
     }
     let variables = list(&container["env"]);
     if variables.is_empty() {
@@ -227,9 +225,12 @@ fn volumes(text: &mut Text, volumes: &[Value]) {
             let source = volume.as_object().into_iter().flatten().find(|(k, _)| *k != "name");
             text.indented(|text| {
                 let Some((kind, source)) = source else { return };
-                let title: String = kind.chars().take(1).flat_map(char::to_uppercase).chain(kind.chars().skip(1)).collect();
+                let title: String =
+                    kind.chars().take(1).flat_map(char::to_uppercase).chain(kind.chars().skip(1)).collect();
                 text.field("Type", title);
-                for field in ["name", "secretName", "path", "claimName", "medium", "sizeLimit", "optional", "defaultMode"] {
+                for field in
+                    ["name", "secretName", "path", "claimName", "medium", "sizeLimit", "optional", "defaultMode"]
+                {
                     text.optional(field, &source[field]);
                 }
                 for source in list(&source["sources"]) {

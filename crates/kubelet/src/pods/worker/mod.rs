@@ -78,14 +78,27 @@ enum Work {
     Nothing,
     Starting(CancellationToken),
     /// Stopping is asked for, and waits for a start to come to its end.
-    Ending { by: Timestamp },
+    Ending {
+        by: Timestamp,
+    },
     Stopping(watch::Sender<Timestamp>),
 }
 
 impl Worker {
-    pub fn new(context: Arc<Context>, pods: Arc<Pods>, pod: Arc<Pod>, mailbox: Arc<Mailbox>, verdict: Option<status::Verdict>) -> Self {
+    pub fn new(
+        context: Arc<Context>,
+        pods: Arc<Pods>,
+        pod: Arc<Pod>,
+        mailbox: Arc<Mailbox>,
+        verdict: Option<status::Verdict>,
+    ) -> Self {
         let objects_changed = Arc::new(Notify::new());
-        let longest = context.config.file.crash_loop_back_off.max_container_restart_period.map_or(pod_lifecycle::backoff::LONGEST, |d| d.0);
+        let longest = context
+            .config
+            .file
+            .crash_loop_back_off
+            .max_container_restart_period
+            .map_or(pod_lifecycle::backoff::LONGEST, |d| d.0);
         let initial = pod_lifecycle::backoff::INITIAL.min(longest);
         Self {
             writer: StatusWriter::new(context.clone()),
@@ -145,7 +158,11 @@ impl Worker {
                 _ => Event::SpecSeen,
             };
             if let (Some(verdict), State::Waiting) = (&self.verdict, &self.state) {
-                self.context.warn(note::pod(&self.pod), verdict.event_reason(), verdict.message.trim_start_matches("Pod was rejected: "));
+                self.context.warn(
+                    note::pod(&self.pod),
+                    verdict.event_reason(),
+                    verdict.message.trim_start_matches("Pod was rejected: "),
+                );
             }
             let before = self.state.clone();
             self.handle(event).await;
@@ -301,7 +318,13 @@ impl Worker {
         let actions = {
             let backoffs = self.backoffs.lock();
             let now = self.context.clock.now();
-            actions::compute(&actions::Inputs { pod: &self.pod, seen: &self.seen, probes: &self.probes, backoffs: &backoffs, now })
+            actions::compute(&actions::Inputs {
+                pod: &self.pod,
+                seen: &self.seen,
+                probes: &self.probes,
+                backoffs: &backoffs,
+                now,
+            })
         };
         if actions.completed {
             self.waiting.clear();
@@ -321,10 +344,16 @@ impl Worker {
 
     /// Shows what waits for its back-off, and wakes up when the first is over.
     fn hold_back(&mut self, actions: &Actions) {
-        let known = |name: &str, waiting: &BTreeMap<String, (String, String)>| waiting.get(name).is_some_and(|(r, _)| r == CRASH_LOOP);
+        let known = |name: &str, waiting: &BTreeMap<String, (String, String)>| {
+            waiting.get(name).is_some_and(|(r, _)| r == CRASH_LOOP)
+        };
         for waiting in &actions.waiting {
             if !known(&waiting.name, &self.waiting) {
-                let text = format!("Back-off restarting failed container {} in pod {}", waiting.name, names::formatted(&self.pod));
+                let text = format!(
+                    "Back-off restarting failed container {} in pod {}",
+                    waiting.name,
+                    names::formatted(&self.pod)
+                );
                 self.context.warn(note::container(&self.pod, &waiting.name), "BackOff", &text);
             }
             self.waiting.insert(waiting.name.clone(), (CRASH_LOOP.to_owned(), waiting.message.clone()));
@@ -389,7 +418,9 @@ impl Worker {
 
     fn has_api_volumes(&self) -> bool {
         let volumes = self.pod.spec.as_ref().and_then(|s| s.volumes.as_deref()).unwrap_or_default();
-        volumes.iter().any(|v| v.config_map.is_some() || v.secret.is_some() || v.downward_api.is_some() || v.projected.is_some())
+        volumes
+            .iter()
+            .any(|v| v.config_map.is_some() || v.secret.is_some() || v.downward_api.is_some() || v.projected.is_some())
     }
 
     /// Stops now, moves a stop's deadline, or waits for a start under way to give up.
@@ -426,7 +457,8 @@ impl Worker {
     fn stop(&mut self, by: Timestamp) {
         let (sender, deadline) = watch::channel(by);
         self.work = Work::Stopping(sender);
-        let (context, pod, seen, reports) = (self.context.clone(), self.pod.clone(), self.seen.clone(), self.reports.0.clone());
+        let (context, pod, seen, reports) =
+            (self.context.clone(), self.pod.clone(), self.seen.clone(), self.reports.0.clone());
         self.probes.end_all_but_readiness();
         tokio::spawn(async move {
             let good = stop::everything(context, pod, seen, deadline).await;
