@@ -78,7 +78,8 @@ archive() {
     echo "$out/$1.tar  $2"
 }
 
-build() { cargo build --quiet --profile "$profile" --package "$1"; }
+# The whole workspace, as `make build` does: one package alone would have its dependencies built anew with fewer features.
+build() { cargo build --quiet --profile "$profile" --workspace --bins; }
 
 image_pause() {
     # Freestanding: see crates/pause/src/main.rs.
