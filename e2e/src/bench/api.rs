@@ -71,6 +71,7 @@ async fn measure(pki: &Path, dir: &Path, pods: usize) -> anyhow::Result<()> {
     command.args(["--initial-advertise-peer-urls", &peer, "--initial-cluster", &format!("default={peer}")]);
     let etcd = Running::start(command, &dir.join("etcd.log"))?;
     let target = Target::new(api_port, pki, "admin")?;
+    etcd_serves(etcd_port).await?;
 
     let started = Instant::now();
     let server = start_server(pki, dir, &client, api_port)?;
@@ -214,6 +215,25 @@ fn start_server(pki: &Path, dir: &Path, etcd: &str, port: u16) -> anyhow::Result
         command.arg(flag).arg(value);
     }
     Running::start(command, &dir.join("apiserver.log"))
+}
+
+/// Until etcd has elected itself and takes writes: what follows is the API server's own time.
+async fn etcd_serves(port: u16) -> anyhow::Result<()> {
+    let limit = Instant::now() + Duration::from_secs(30);
+    let health = async || -> anyhow::Result<bool> {
+        let tcp = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(tcp)).await?;
+        tokio::spawn(connection);
+        let request = http::Request::get("/health").header(http::header::HOST, "127.0.0.1").body(String::new())?;
+        Ok(sender.send_request(request).await?.status().is_success())
+    };
+    while !health().await.unwrap_or(false) {
+        if Instant::now() > limit {
+            bail!("etcd did not become healthy");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }
 
 async fn ready(target: &Target) -> anyhow::Result<()> {
