@@ -13,7 +13,11 @@ packages="gcc libc6-dev mold protobuf-compiler libprotobuf-dev
 	etcd-server containerd runc nftables conntrack iproute2 busybox nginx-light ca-certificates curl"
 case "${1:-}" in
 "") ;;
-test) packages="$packages etcd-client docker-registry prometheus python3 python3-venv" ;;
+test)
+	packages="$packages etcd-client docker-registry prometheus python3 python3-venv procps"
+	# Any kubectl will do for most tests; Debian's is old, and one that is there already is left alone.
+	command -v kubectl >/dev/null || packages="$packages kubernetes-client"
+	;;
 *)
 	echo "usage: $0 [test]" >&2
 	exit 2

@@ -1,10 +1,17 @@
 //! The clients that people have: every kubectl on this machine, and Python with the `kubernetes` package.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{built, shell::Shell};
 
-/// Every kubectl: the one on the PATH, and those that lie beside it as `kubectl.1.27`, ….
+/// The oldest version that the table of commands is written for.
+const OLDEST: u32 = 27;
+
+/// Every kubectl that is new enough: those that lie beside the one on the PATH as `kubectl.1.27`, …, or that one.
 pub fn kubectls() -> Vec<(String, PathBuf)> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let Some(main) = std::env::split_paths(&path).map(|d| d.join("kubectl")).find(|p| p.exists()) else {
@@ -21,9 +28,16 @@ pub fn kubectls() -> Vec<(String, PathBuf)> {
         .collect();
     found.sort();
     if found.is_empty() {
-        found.push(("kubectl".into(), main));
+        found.extend(minor_version(&main).filter(|minor| *minor >= OLDEST).map(|minor| (format!("1.{minor}"), main)));
     }
     found
+}
+
+fn minor_version(kubectl: &Path) -> Option<u32> {
+    let shell = Shell::default().with("K", kubectl);
+    let said = shell.ok("\"$K\" version --client -o json").ok()?;
+    let version: serde_json::Value = serde_json::from_str(&said).ok()?;
+    version["clientVersion"]["minor"].as_str()?.trim_end_matches('+').parse().ok()
 }
 
 /// A Python with the `kubernetes` package, installed from PyPI into the build folder on first use.
