@@ -147,9 +147,6 @@ fn done((): ()) -> ExitCode {
 
 /// One line on standard error; what the server refused is worded as kubectl does.
 fn failed(error: &anyhow::Error) -> ExitCode {
-    if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
-        return ExitCode::SUCCESS; // the reader of our output has seen enough
-    }
     match error.downcast_ref::<Refused>() {
         Some(refused) => eprintln!("{refused}"),
         None => eprintln!("error: {error:#}"),
