@@ -165,7 +165,7 @@ const TABLE: &[Row] = &[
     ),
     Row(
         "replace",
-        "$K -n table get cm c -o yaml | sed 's/d: e/d: replaced/' | $K -n table replace -f -",
+        "$K -n table get cm c -o yaml | sed 's/^  d: e$/  d: replaced/' | $K -n table replace -f -",
         0,
         "configmap/c replaced",
     ),
