@@ -5,7 +5,7 @@
 //! the next. Nothing is undone when the proxy ends: traffic keeps flowing, and the next one takes over what is there.
 
 pub mod config;
-mod health;
+pub mod health;
 pub mod kernel;
 mod metrics;
 mod route;

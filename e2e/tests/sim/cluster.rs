@@ -14,11 +14,14 @@ use serde_json::Value;
 use store::memory::Memory;
 use tokio::task::JoinHandle;
 
-use crate::wire::{Lines, Switchboard};
+use crate::{
+    rules::Rules,
+    wire::{Lines, Switchboard},
+};
 
 pub const IMAGE: &str = "docker.io/library/web:latest";
 /// What can be restarted.
-pub const BODIES: [&str; 5] = ["apiserver", "controller-manager", "scheduler", "node-1", "node-2"];
+pub const BODIES: [&str; 6] = ["apiserver", "controller-manager", "scheduler", "proxy", "node-1", "node-2"];
 /// The simulation begins at this moment.
 const EPOCH: &str = "2026-01-01T00:00:00Z";
 
@@ -31,6 +34,8 @@ pub struct Cluster {
     runtimes: Vec<(String, Fake)>,
     dir: PathBuf,
     pub admin: Admin,
+    /// What the proxy of the first node has sent to its kernel.
+    pub rules: Rules,
 }
 
 /// A body that runs.
@@ -60,8 +65,17 @@ impl Cluster {
         for (_, runtime) in &runtimes {
             runtime.add_image(IMAGE);
         }
-        let mut cluster =
-            Self { seed, clock, store: Memory::new(), board, bodies: vec![], runtimes: runtimes.into(), dir, admin };
+        let mut cluster = Self {
+            seed,
+            clock,
+            store: Memory::new(),
+            board,
+            bodies: vec![],
+            runtimes: runtimes.into(),
+            dir,
+            admin,
+            rules: Rules::default(),
+        };
         for body in BODIES {
             cluster.launch(body).await?;
         }
@@ -134,6 +148,15 @@ impl Cluster {
                 };
                 let file = scheduling::config::KubeSchedulerConfiguration::default();
                 Some(tokio::spawn(scheduler::run_with(parts, file, Checks::new(), shutdown.clone())))
+            }
+            "proxy" => {
+                let client = self.board.connector("system:kube-proxy", &[], &lines)?.client();
+                let kernel = Arc::new(self.rules.begin());
+                let parts =
+                    proxy::Parts { client, clock: clock.clone(), kernel, seed: self.seed, node_name: "node-1".into() };
+                let health = proxy::health::Health::new(clock);
+                let file = proxy::config::KubeProxyConfiguration::default();
+                Some(tokio::spawn(proxy::run_with(parts, file, "kogge-proxy".into(), health, shutdown.clone())))
             }
             node => Some(self.launch_kubelet(node, &lines, clock, shutdown.clone())?),
         };

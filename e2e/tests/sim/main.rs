@@ -6,6 +6,7 @@
 
 mod chance;
 mod cluster;
+mod rules;
 mod wire;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -47,6 +48,7 @@ async fn deployment_through_restarts(seed: u64) -> anyhow::Result<()> {
     let mut cluster = Cluster::start(seed).await?;
     let deployments = "/apis/apps/v1/namespaces/default/deployments";
     cluster.admin.create(deployments, &deployment()).await?;
+    cluster.admin.create("/api/v1/namespaces/default/services", &service()).await?;
 
     let mut bodies: Vec<&str> = BODIES.to_vec();
     chance.shuffle(&mut bodies);
@@ -88,13 +90,16 @@ async fn everything(cluster: &Cluster) -> anyhow::Result<Value> {
         ("deployments", "/apis/apps/v1/namespaces/default/deployments"),
         ("replicasets", "/apis/apps/v1/namespaces/default/replicasets"),
         ("pods", "/api/v1/namespaces/default/pods"),
+        ("services", "/api/v1/namespaces/default/services"),
+        ("endpointslices", "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"),
     ] {
         all[name] = cluster.admin.get(path).await?["items"].clone();
     }
     Ok(all)
 }
 
-/// One ReplicaSet, three pods each with its own address, and each container that runs is one that the API knows.
+/// One ReplicaSet, three pods each with its own address, each container that runs is one that the API knows, and the
+/// proxy has told its kernel of the Service and of every pod behind it.
 fn invariants(cluster: &Cluster, all: &Value) -> anyhow::Result<()> {
     let list = |name: &str| all[name].as_array().cloned().unwrap_or_default();
     let (sets, pods) = (list("replicasets"), list("pods"));
@@ -113,6 +118,11 @@ fn invariants(cluster: &Cluster, all: &Value) -> anyhow::Result<()> {
     }
     let addresses: BTreeSet<_> = pods.iter().filter_map(|p| p["status"]["podIP"].as_str()).collect();
     anyhow::ensure!(addresses.len() == REPLICAS, "addresses {addresses:?}");
+    let service = list("services").into_iter().find(|s| s["metadata"]["name"] == "web");
+    let address = service.as_ref().and_then(|s| s["spec"]["clusterIP"].as_str()).unwrap_or_default();
+    for wanted in addresses.iter().copied().chain([address]) {
+        anyhow::ensure!(cluster.rules.mention(wanted), "the packet rules do not know {wanted}");
+    }
     Ok(())
 }
 
@@ -135,5 +145,12 @@ fn deployment() -> Value {
                 "spec": {"containers": [{"name": "web", "image": cluster::IMAGE, "imagePullPolicy": "IfNotPresent"}]},
             },
         },
+    })
+}
+
+fn service() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
     })
 }
