@@ -2,7 +2,7 @@
 
 use api_rules::{Kind, patch, value};
 use api_types::Status;
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 
 use super::{Call, update, write::Current};
@@ -14,8 +14,9 @@ const ATTEMPTS: usize = 5;
 const TYPES: [&str; 3] =
     ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
 
+/// How a patch's body says what changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Type {
+pub enum Type {
     Json,
     Merge,
     Strategic,
@@ -30,9 +31,9 @@ pub async fn patch(call: &Call<'_>) -> Result<Answer, Status> {
 
 async fn change(call: &Call<'_>, dry_run: bool) -> Result<bytes::Bytes, Status> {
     let validation = call.field_validation()?;
-    let content_type = call.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let patch_type = Type::of(call.headers)?;
     let make = |current: &Current| {
-        let patched = apply_to(call.served.kind, content_type, &current.value, &call.body)?;
+        let patched = apply_to(call.served.kind, patch_type, &current.value, &call.body)?;
         let mut decoded = call.served.kind.decode_value(patched, validation)?;
         call.warn(decoded.warnings);
         let path = ["metadata", "name"];
@@ -44,9 +45,9 @@ async fn change(call: &Call<'_>, dry_run: bool) -> Result<bytes::Bytes, Status> 
     update::change(call, ATTEMPTS, dry_run, make).await
 }
 
-/// `object` after the patch that a request of this content type brings.
-pub fn apply_to(kind: &dyn Kind, content_type: &str, object: &Value, body: &[u8]) -> Result<Value, Status> {
-    match Type::of(content_type)? {
+/// `object` after the patch in `body`.
+pub fn apply_to(kind: &dyn Kind, patch_type: Type, object: &Value, body: &[u8]) -> Result<Value, Status> {
+    match patch_type {
         Type::Json => patch::json::apply(object, body),
         Type::Merge => patch::merge::apply(object, body),
         Type::Strategic => patch::strategic::apply(object, body, kind.schema()),
@@ -54,7 +55,9 @@ pub fn apply_to(kind: &dyn Kind, content_type: &str, object: &Value, body: &[u8]
 }
 
 impl Type {
-    fn of(content_type: &str) -> Result<Self, Status> {
+    /// What the request's content type says; whether the object exists does not matter to the answer.
+    pub fn of(headers: &HeaderMap) -> Result<Self, Status> {
+        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
         match content_type.split(';').next().map(str::trim) {
             Some("application/json-patch+json") => Ok(Self::Json),
             Some("application/merge-patch+json") => Ok(Self::Merge),
@@ -66,5 +69,26 @@ impl Type {
             }
             _ => Err(Status::unsupported_media_type(&TYPES)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types() {
+        let check = |content_type: &'static str, expected: Result<Type, &str>| {
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, http::HeaderValue::from_static(content_type))]);
+            let got = Type::of(&headers).map_err(|status| (status.code, status.message));
+            assert_eq!(got, expected.map_err(|message| (415, message.to_owned())), "{content_type}");
+        };
+        check("application/json-patch+json", Ok(Type::Json));
+        check("application/merge-patch+json; charset=utf-8", Ok(Type::Merge));
+        check("application/strategic-merge-patch+json", Ok(Type::Strategic));
+        check("application/apply-patch+yaml", Err("server-side apply is not supported"));
+        let others = Status::unsupported_media_type(&TYPES).message;
+        check("application/json", Err(&others));
+        check("", Err(&others));
     }
 }

@@ -8,12 +8,12 @@ use api_types::{
     selector::Selector,
 };
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::Freshness;
 
-use super::{Call, update, write::ATTEMPTS};
+use super::{Call, patch, update, write::ATTEMPTS};
 use crate::{
     answer::{self, Answer},
     negotiate::body_encoding,
@@ -34,6 +34,12 @@ pub async fn serve(call: &Call<'_>) -> Result<Answer, Status> {
     Ok(answer::document(StatusCode::OK, Bytes::from(scale.to_string()), form))
 }
 
+/// What a request brings: the scale as it shall be, or what changes in it.
+enum Given {
+    Whole(Value),
+    Patch(patch::Type),
+}
+
 async fn change(call: &Call<'_>, paths: ScalePaths) -> Result<Bytes, Status> {
     let dry_run = call.query.dry_run()?;
     let kind = kinds::find_kind(KIND.0, KIND.1, KIND.2).ok_or_else(Status::path_not_found)?;
@@ -41,16 +47,15 @@ async fn change(call: &Call<'_>, paths: ScalePaths) -> Result<Bytes, Status> {
     let given = if call.info.verb == "update" {
         let decoded = kind.decode(&call.body, body_encoding(call.headers)?, validation)?;
         call.warn(decoded.warnings);
-        Some(decoded.object)
+        Given::Whole(decoded.object)
     } else {
-        None
+        Given::Patch(patch::Type::of(call.headers)?)
     };
-    let content_type = call.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let make = |current: &super::write::Current| {
         let wanted = match &given {
-            Some(scale) => scale.clone(),
-            None => {
-                let patched = super::patch::apply_to(kind, content_type, &scale(&current.value, paths), &call.body)?;
+            Given::Whole(scale) => scale.clone(),
+            Given::Patch(patch_type) => {
+                let patched = patch::apply_to(kind, *patch_type, &scale(&current.value, paths), &call.body)?;
                 kind.decode_value(patched, FieldValidation::Ignore)?.object
             }
         };
