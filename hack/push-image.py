@@ -16,11 +16,16 @@ def main(archive, registry, reference):
     name, tag = reference.rsplit(":", 1)
     base = f"http://{registry}/v2/{name}"
     with tarfile.open(archive) as tar:
+        # A path may be written with or without a leading "./".
+        files = {member.name.removeprefix("./"): member for member in tar if member.isfile()}
+
+        def read(path):
+            return tar.extractfile(files[path]).read()
 
         def blob(digest):
-            return tar.extractfile("blobs/" + digest.replace(":", "/")).read()
+            return read("blobs/" + digest.replace(":", "/"))
 
-        index = json.loads(tar.extractfile("index.json").read())
+        index = json.loads(read("index.json"))
         manifest_bytes = blob(index["manifests"][0]["digest"])
         manifest = json.loads(manifest_bytes)
         if "manifests" in manifest:
