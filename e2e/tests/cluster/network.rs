@@ -159,7 +159,8 @@ fn across_nodes(c: &Cluster) -> anyhow::Result<()> {
         ))?;
         c.shell.ok(&format!("kubectl run from-{node} --image=busybox --image-pull-policy=IfNotPresent --overrides='{spec}' -- sleep 3600"))?;
     }
-    c.shell.ok("$KCTL wait pod --all --for=condition=Ready --timeout=60s")?;
+    let pods: String = nodes.split(' ').map(|node| format!(" pod/at-{node} pod/from-{node}")).collect();
+    c.shell.ok(&format!("$KCTL wait{pods} --for=condition=Ready --timeout=30s"))?;
     for from in nodes.split(' ') {
         for at in nodes.split(' ') {
             let ip = c.shell.ok(&format!("$KCTL get pod at-{at} -o 'jsonpath={{.status.podIP}}'"))?;
