@@ -30,8 +30,7 @@ pub fn logged(context: &Context, wanted: &ContainerRef, previous: bool) -> Resul
         return Err(refuse(StatusCode::NOT_FOUND, format!("container {name:?} not found in pod {pod:?}\n")));
     }
     let found = match previous {
-        // A container that ended and is not made again yet is the previous one of the next.
-        true => entry.container(name, true),
+        true => last_ended(&entry.pod, name).and_then(|id| entry.seen.containers.iter().find(|c| c.id == id)),
         false => entry.container(name, false),
     };
     if let Some(container) = found.filter(|c| c.phase != ContainerPhase::Created) {
@@ -59,13 +58,46 @@ fn is_declared(pod: &Pod, container: &str) -> bool {
     ordinary.chain(init).chain(ephemeral).any(|name| name == container)
 }
 
-fn waiting_reason<'a>(pod: &'a Pod, container: &str) -> Option<&'a str> {
+fn status_of<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerStatus> {
     let status = pod.status.as_ref()?;
-    let mut all = [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses]
-        .into_iter()
-        .flatten()
-        .flatten();
-    let status: &ContainerStatus = all.find(|status| status.name == container)?;
-    let waiting = status.state.as_ref()?.waiting.as_ref()?;
+    let all = [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
+    all.into_iter().flatten().flatten().find(|status| status.name == container)
+}
+
+/// The container that the status calls the last one. While the next start waits that is the newest there is: it ended,
+/// and nothing has taken its place.
+fn last_ended<'a>(pod: &'a Pod, container: &str) -> Option<&'a str> {
+    let ended = status_of(pod, container)?.last_state.as_ref()?.terminated.as_ref()?;
+    let id = ended.container_id.as_deref()?;
+    Some(id.split_once("://").map_or(id, |(_, bare)| bare))
+}
+
+fn waiting_reason<'a>(pod: &'a Pod, container: &str) -> Option<&'a str> {
+    let waiting = status_of(pod, container)?.state.as_ref()?.waiting.as_ref()?;
     waiting.reason.as_deref().filter(|reason| !reason.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(state: serde_json::Value, last: serde_json::Value, expected: Option<&str>) {
+        let pod = serde_json::json!({"status": {"containerStatuses": [{
+            "name": "main", "image": "", "imageID": "", "ready": false, "restartCount": 1, "state": state, "lastState": last,
+        }]}});
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        assert_eq!(last_ended(&pod, "main"), expected);
+        assert_eq!(last_ended(&pod, "other"), None);
+    }
+
+    #[test]
+    fn previous_is_what_the_status_calls_last() {
+        let ended = |id: &str| serde_json::json!({"terminated": {"exitCode": 1, "containerID": id}});
+        let none = serde_json::json!({});
+        let back_off = serde_json::json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        check(serde_json::json!({"running": {}}), none.clone(), None);
+        check(ended("containerd://b"), none, None);
+        check(ended("containerd://b"), ended("containerd://a"), Some("a"));
+        check(back_off, ended("containerd://b"), Some("b"));
+    }
 }
