@@ -54,7 +54,7 @@ pub async fn down(dir: &Path, purge: bool, progress: &dyn Progress) -> anyhow::R
 /// Ends the processes in the order in which they need each other, then whatever is left of them.
 async fn stop_processes(layout: &Layout, spec: &Spec) {
     let wanted = status::wanted(layout).processes;
-    if supervisor::is_running(layout).await {
+    if supervisor::pid(layout).await.is_some() {
         let kctl = spec.bin_dir.join("kctl");
         let (etcd, rest): (Vec<_>, Vec<_>) = wanted.iter().cloned().partition(|process| process.name == "etcd");
         if !rest.is_empty() {

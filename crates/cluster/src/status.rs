@@ -12,7 +12,8 @@ use crate::supervisor::{self, Wanted};
 
 #[derive(Clone, Debug)]
 pub struct Status {
-    pub supervised: bool,
+    /// The supervisor's process.
+    pub supervisor: Option<i32>,
     /// Processes of the control plane.
     pub control_plane: Vec<ProcessStatus>,
     pub nodes: Vec<NodeStatus>,
@@ -47,7 +48,8 @@ impl Status {
     /// Whether everything that should run does.
     pub fn is_whole(&self) -> bool {
         let all = self.control_plane.iter().chain(self.nodes.iter().flat_map(|node| &node.processes));
-        self.supervised && all.into_iter().all(|process| matches!(process.state, ProcessState::Running { .. }))
+        self.supervisor.is_some()
+            && all.into_iter().all(|process| matches!(process.state, ProcessState::Running { .. }))
     }
 }
 
@@ -75,7 +77,7 @@ pub async fn status(dir: &Path) -> anyhow::Result<Status> {
         processes: of(Some(name)),
     };
     Ok(Status {
-        supervised: supervisor::is_running(&layout).await,
+        supervisor: supervisor::pid(&layout).await,
         control_plane: of(None),
         nodes: spec.nodes.iter().map(node).collect(),
     })

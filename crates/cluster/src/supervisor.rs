@@ -86,12 +86,9 @@ async fn is_outdated(layout: &Layout, kctl: &Path) -> bool {
     std::fs::read_link(format!("/proc/{pid}/exe")).ok() != std::fs::canonicalize(kctl).ok()
 }
 
-async fn pid(layout: &Layout) -> Option<i32> {
+/// The running supervisor's process.
+pub async fn pid(layout: &Layout) -> Option<i32> {
     UnixStream::connect(layout.supervisor_socket()).await.ok()?.peer_cred().ok()?.pid()
-}
-
-pub async fn is_running(layout: &Layout) -> bool {
-    UnixStream::connect(layout.supervisor_socket()).await.is_ok()
 }
 
 async fn ask(layout: &Layout, what: &str) -> anyhow::Result<()> {

@@ -17,9 +17,11 @@ impl Status {
     /// Exits with 1 when something that should run does not.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let status = cluster::status(&self.state.dir).await?;
-        let supervisor = if status.supervised { "Running" } else { "Down" };
         println!("{:<28} {:<10} {:<9} RESTARTS", "PROCESS", "STATE", "PID");
-        println!("{:<28} {supervisor}", "supervisor");
+        match status.supervisor {
+            Some(pid) => println!("{:<28} {:<10} {pid}", "supervisor", "Running"),
+            None => println!("{:<28} Down", "supervisor"),
+        }
         status.control_plane.iter().for_each(print);
         for node in &status.nodes {
             println!("\n{} ({})", node.name, node.address);
