@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use e2e::{scenario::Scenario, wait};
 
-use crate::Cluster;
+use crate::{Cluster, load::Load};
 
 /// What is killed, one after the other.
 const PROCESSES: &[&str] =
@@ -41,20 +41,15 @@ fn kill(c: &Cluster, process: &str) -> anyhow::Result<()> {
     c.shell.ok("$KCTL apply -f deploy/demo/hello.yaml && $KCTL rollout status deployment/hello --timeout=60s")?;
     let before = containers(c)?;
     let former = pid(c, process)?;
-    // Writes go on while the process dies; each that was acknowledged must be there afterwards.
-    let script = format!(
-        "acked=$(mktemp); for i in $(seq 60); do [ $i != 10 ] || kill -9 {former}; \
-         kubectl create configmap fault-{process}-$i --from-literal=i=$i >/dev/null 2>&1 && echo fault-{process}-$i >>$acked; done; \
-         for i in $(seq 100); do kubectl get --raw /readyz >/dev/null 2>&1 && break; sleep 0.1; done; \
-         for name in $(cat $acked); do kubectl get configmap $name >/dev/null || echo lost $name; done; \
-         wc -l <$acked; kubectl get configmap -o name | grep fault-{process} | xargs kubectl delete --wait=false >/dev/null; rm $acked"
-    );
-    let said = c.shell.ok_within(&script, Duration::from_secs(180))?;
-    ensure!(!said.contains("lost"), "{said}");
-    wait::until("supervision brings it back", Duration::from_secs(10), || {
+    let load = Load::begin(c, process)?;
+    load.goes_on(5)?;
+    c.shell.ok(&format!("kill -9 {former}"))?;
+    wait::until("supervision brings it back", Duration::from_secs(2), || {
         ensure!(pid(c, process)? != former);
         Ok(())
     })?;
+    load.goes_on(20)?;
+    load.end()?;
     wait::until("the cluster converges", Duration::from_secs(60), || {
         let pods = c.shell.ok("$KCTL get pods -l app=hello --no-headers")?;
         ensure!(pods.lines().count() == 3 && pods.lines().all(|l| l.contains("1/1")), "{pods}");
@@ -83,14 +78,21 @@ fn kill_supervisor(c: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// After `cluster down`: no process, mount, interface, table or cgroup of ours.
-pub fn nothing_left(c: &Cluster) -> anyhow::Result<()> {
+/// What the running cluster's paths and cgroups are called by.
+pub fn id(c: &Cluster) -> anyhow::Result<String> {
+    let owner = c.shell.ok("grep -l \"\\\"$DIR\\\"\" /run/kogge/*/owner.json")?;
+    Ok(owner.split('/').nth(3).context("the cluster has no owner.json")?.to_owned())
+}
+
+/// After `cluster down`: no process, mount, interface, table or cgroup of this cluster. The machine may have others, in
+/// network namespaces of their own.
+pub fn nothing_left(c: &Cluster, id: &str) -> anyhow::Result<()> {
     let dir = c.dir.display();
     let script = format!(
-        "ps -eo args | grep -E '[k]ogge-|[c]ontainerd-shim' || true; \
-         grep -E 'kogge|{dir}|kubelet' /proc/self/mounts || true; \
-         ip -o link | grep -E 'kogge|kg' || true; ip netns list | grep kogge || true; nft list tables | grep -i kogge || true; \
-         find /sys/fs/cgroup -maxdepth 3 -name '*kogge*' -o -maxdepth 3 -name 'kubepods*' | head; ls -d /run/kogge/* 2>/dev/null || true"
+        "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -E '^[^ ]*(kogge-|containerd|etcd|kctl).*({dir}|/{id})'; done; \
+         grep -E '{dir}|{id}' /proc/self/mounts; ip -o link | grep -E 'kogge|kg'; \
+         ip route show proto 107; nft list tables | grep kogge; \
+         find /sys/fs/cgroup -maxdepth 3 -name 'kogge-{id}'; ls -d /run/kogge/{id} {dir} 2>/dev/null; true"
     );
     let left = c.shell.ok(&script)?;
     ensure!(left.trim().is_empty(), "left behind:\n{left}");

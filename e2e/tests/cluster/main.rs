@@ -6,6 +6,7 @@
 mod faults;
 mod kube_rs;
 mod kubectl;
+mod load;
 mod network;
 mod nodes;
 mod observe;
@@ -73,7 +74,12 @@ fn main() -> ExitCode {
         println!("the cluster stays: KUBECONFIG={}", cluster.dir.join("admin.kubeconfig").display());
         return code;
     }
-    match cluster.down().and_then(|()| faults::nothing_left(&cluster)) {
+    let down = || {
+        let id = faults::id(&cluster)?;
+        cluster.down()?;
+        faults::nothing_left(&cluster, &id)
+    };
+    match down() {
         Ok(()) => code,
         Err(error) => {
             println!("test cluster::down ... FAILED\n{error:#}\n0 passed, 1 failed");

@@ -67,7 +67,7 @@ fn killed(c: &Cluster) -> anyhow::Result<()> {
     spread(c)?;
     let node = victim(c)?;
     c.shell.ok(&format!("$KCTL cluster node kill {node} --dir $DIR"))?;
-    wait::until("NotReady, and its pods elsewhere", Duration::from_secs(120), || {
+    wait::until("NotReady, and its pods elsewhere", Duration::from_secs(60), || {
         ensure!(ready(c, &node)? == "Unknown");
         let pods = c.shell.ok("$KCTL get pods -l app=spread -o 'jsonpath={range .items[*]}{.spec.nodeName} {.status.phase} {.metadata.deletionTimestamp}{\"\\n\"}{end}'")?;
         let alive = pods.lines().filter(|l| !l.starts_with(&node) && l.trim_end().ends_with("Running")).count();
