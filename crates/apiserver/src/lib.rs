@@ -11,7 +11,7 @@ use store::{
     Backend,
     etcd::{Etcd, EtcdOptions},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 
 pub mod admission;
 pub mod answer;
@@ -48,6 +48,8 @@ pub use server::Server;
 
 /// Open requests have this long to finish when the server goes; watches are told at once.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long taking leave may take; then the sign of life ends by itself.
+const LEAVE: Duration = Duration::from_secs(2);
 /// How often readiness asks etcd.
 const LOOK_AT_ETCD: Duration = Duration::from_secs(2);
 
@@ -62,6 +64,8 @@ pub struct Parts {
 pub struct Running {
     pub server: Arc<Server>,
     pub checks: Arc<Checks>,
+    /// Ends once shutdown has begun and clients are led to the other servers.
+    pub background: JoinHandle<()>,
 }
 
 /// Serves on the configured port until shutdown begins.
@@ -81,7 +85,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let running = run_with(parts, config, shutdown.clone()).await?;
     tracing::info!(address = %listener.local_addr()?, "serving");
     serve::listen(listener, Some(tls), running.server, shutdown, DRAIN).await;
-    Ok(())
+    running.background.await.context("the background tasks")
 }
 
 /// Puts a server together on the given parts and starts its background tasks; they end with `shutdown`.
@@ -94,10 +98,14 @@ pub async fn run_with(parts: Parts, config: Config, shutdown: Shutdown) -> anyho
     watch_health(&app, &shutdown);
     let bootstrapped = checks.flag("poststarthook/bootstrap");
     let booted = app.clone();
-    tokio::spawn(async move {
-        shutdown.clone().or(bootstrap_until_done(&booted, &bootstrapped)).await;
+    let background = tokio::spawn(async move {
+        shutdown.or(bootstrap_until_done(&booted, &bootstrapped)).await;
+        if bootstrapped.get() {
+            let left = tokio::time::timeout(LEAVE, bootstrap::leave(&booted.core, &booted.services)).await;
+            tracing::debug!(?left, "left the cluster");
+        }
     });
-    Ok(Running { server: Server::new(app), checks })
+    Ok(Running { server: Server::new(app), checks, background })
 }
 
 /// Writes what every cluster has, as often as it takes, and keeps the way to the server itself.

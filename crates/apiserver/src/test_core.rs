@@ -21,9 +21,14 @@ pub fn config() -> Config {
 
 /// Loaded and empty; its clock begins in 2026.
 pub async fn core(config: Config) -> Arc<Core> {
+    core_on(config, Arc::new(Memory::new())).await
+}
+
+/// Loaded from a store that others may share.
+pub async fn core_on(config: Config, backend: Arc<Memory>) -> Arc<Core> {
     let start = "2026-01-02T03:04:05Z".parse().unwrap();
     let clock = Arc::new(TokioClock::starting_at(start));
-    let core = Core::start(config, clock, Arc::new(Random::seeded(1)), Arc::new(Memory::new()));
+    let core = Core::start(config, clock, Arc::new(Random::seeded(1)), backend);
     core.store.ready().await;
     Arc::new(core)
 }

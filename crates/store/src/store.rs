@@ -339,6 +339,18 @@ impl Store {
         Ok(self.leases.take(&*self.backend, seconds).await?)
     }
 
+    /// A lease of its own that ends after `seconds`, for a sign of life.
+    pub async fn short_lease(&self, seconds: i64) -> Result<i64, StoreError> {
+        Ok(self.backend.grant(seconds).await?)
+    }
+
+    /// The keys below a folder that is no resource's, without the folder, as etcd has them now.
+    pub async fn keys_below(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let folder = self.other_key(folder);
+        let found = self.backend.range(Range::prefix(&folder)).await?;
+        Ok(found.items.iter().filter_map(|kv| kv.key.strip_prefix(&folder)).map(str::to_owned).collect())
+    }
+
     async fn await_freshness(&self, freshness: Freshness) -> Result<(), StoreError> {
         if !self.is_ready() && tokio::time::timeout(FUTURE_LIMIT, self.ready()).await.is_err() {
             return Err(BackendError::Unavailable("the cache has not been loaded".into()).into());

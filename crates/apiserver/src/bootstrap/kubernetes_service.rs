@@ -1,37 +1,47 @@
 //! The Service `kubernetes` in `default`, through which pods reach the API: its first address, and the Endpoints and
-//! EndpointSlice that lead to this server.
+//! EndpointSlice that lead to every server that lives.
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use api_types::selector::FieldSelector;
 use futures::future::select_all;
 use serde_json::{Value, json};
 use store::{EventType, Filter, Freshness, Step, WatchFrom};
+use tokio::time::MissedTickBehavior;
 
-use super::write;
-use crate::{claims::Claimant, core::Core, service_alloc::ServiceAllocator};
+use super::{
+    living::{Living, RENEWAL},
+    write,
+};
+use crate::{claims::Claimant, config::Config, core::Core, service_alloc::ServiceAllocator};
 
 const NAME: &str = "kubernetes";
 /// Attempts before a conflict is an error.
 const ATTEMPTS: usize = 8;
 
-pub async fn reconcile(core: &Core, services: &ServiceAllocator) -> anyhow::Result<()> {
+/// The Service, and the way to all servers that live. With none in sight it is left as it is.
+pub async fn reconcile(core: &Core, services: &ServiceAllocator, living: &Living<'_>) -> anyhow::Result<()> {
+    service(core, services, core.config.secure_port).await?;
+    lead_to(core, &living.addresses().await?).await
+}
+
+async fn lead_to(core: &Core, addresses: &[IpAddr]) -> anyhow::Result<()> {
     let port = core.config.secure_port;
-    service(core, services, port).await?;
-    let address = core.config.advertise_address.unwrap_or_else(|| own_address(core.config.bind_address));
+    ensure!(!addresses.is_empty(), "no API server address is known: the endpoints stay as they are");
     let subsets = json!([{
-        "addresses": [{"ip": address.to_string()}],
+        "addresses": addresses.iter().map(|address| json!({"ip": address.to_string()})).collect::<Vec<_>>(),
         "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
     }]);
     let labels = json!({"endpointslice.kubernetes.io/skip-mirror": "true"});
     let endpoints = object(labels, json!({"subsets": subsets}));
     write::ensure(core, "endpoints", "v1", endpoints.clone(), |old| Some(with(old, &endpoints, &["subsets"]))).await?;
+    let endpoint = |address: &IpAddr| json!({"addresses": [address.to_string()], "conditions": {"ready": true}});
     let slice = object(
         json!({"kubernetes.io/service-name": NAME}),
         json!({
-            "addressType": if address.is_ipv4() { "IPv4" } else { "IPv6" },
-            "endpoints": [{"addresses": [address.to_string()], "conditions": {"ready": true}}],
+            "addressType": if addresses[0].is_ipv4() { "IPv4" } else { "IPv6" },
+            "endpoints": addresses.iter().map(endpoint).collect::<Vec<_>>(),
             "ports": [{"name": "https", "protocol": "TCP", "port": port}],
         }),
     );
@@ -39,8 +49,9 @@ pub async fn reconcile(core: &Core, services: &ServiceAllocator) -> anyhow::Resu
     write::ensure(core, "endpointslices", "discovery.k8s.io/v1", slice.clone(), merge).await
 }
 
-/// Puts back what is deleted of them, until the storage fails; then whoever calls begins again.
-pub async fn keep(core: &Core, services: &ServiceAllocator) -> anyhow::Result<()> {
+/// Renews the sign of life, follows the others', and puts back what is deleted, until the storage fails; then whoever
+/// calls begins again.
+pub async fn keep(core: &Core, services: &ServiceAllocator, living: &Living<'_>) -> anyhow::Result<()> {
     let mut watchers = Vec::new();
     for (group, resource) in [("", "services"), ("", "endpoints"), ("discovery.k8s.io", "endpointslices")] {
         let id = core.resource(group, resource).with_context(|| format!("{resource} is not stored"))?;
@@ -48,14 +59,20 @@ pub async fn keep(core: &Core, services: &ServiceAllocator) -> anyhow::Result<()
         filter.fields = FieldSelector::parse(&format!("metadata.name={NAME}"))?;
         watchers.push(core.store.watch(id, filter, WatchFrom::Now(Freshness::Any)).await?);
     }
-    reconcile(core, services).await?;
+    let mut renewal = tokio::time::interval(RENEWAL);
+    renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let nexts = watchers.iter_mut().map(|watcher| Box::pin(watcher.next()));
-        let (step, ..) = select_all(nexts).await;
-        let Step::Events(events) = step? else { continue };
-        if events.iter().any(|event| event.kind == EventType::Deleted) {
-            reconcile(core, services).await?;
+        tokio::select! {
+            _ = renewal.tick() => living.announce().await?,
+            (step, ..) = select_all(nexts) => {
+                let Step::Events(events) = step? else { continue };
+                if !events.iter().any(|event| event.kind == EventType::Deleted) {
+                    continue;
+                }
+            }
         }
+        reconcile(core, services, living).await?;
     }
 }
 
@@ -111,8 +128,10 @@ fn with(old: &Value, wanted: &Value, fields: &[&str]) -> Value {
     new
 }
 
-/// The address others most likely reach us at: the bound one, or that of the interface of the default route.
-fn own_address(bound: IpAddr) -> IpAddr {
+/// The address others reach us at: the configured one, else most likely the bound one or that of the interface of the
+/// default route.
+pub fn own_address(config: &Config) -> IpAddr {
+    let bound = config.advertise_address.unwrap_or(config.bind_address);
     if !bound.is_unspecified() {
         return bound;
     }

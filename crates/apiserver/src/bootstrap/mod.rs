@@ -1,12 +1,14 @@
 //! What a cluster has from the first moment, put right at every start: namespaces, RBAC's roles and bindings, priority
 //! classes, the `kubernetes` Service and the way to us, and what extension servers need to know.
 //!
-//! Everything is compared before it is written, so a start of a settled cluster writes nothing. What an administrator
+//! Everything is compared before it is written, so a start in a settled cluster writes no more than
+//! signs of life. What an administrator
 //! added stays; what they took away from the defaults comes back, unless the object says
 //! `rbac.authorization.kubernetes.io/autoupdate: "false"`.
 
 mod data;
 mod kubernetes_service;
+mod living;
 mod rbac;
 mod write;
 
@@ -18,10 +20,14 @@ use serde_json::{Value, json};
 
 use crate::{core::Core, service_alloc::ServiceAllocator};
 
+use living::Living;
+
 pub use data::node_rules;
 
 /// Between two attempts while the storage fails.
 const RETRY: Duration = Duration::from_secs(1);
+/// Between two looks for identities of servers that are gone.
+const LOOK_FOR_THE_DEAD: Duration = Duration::from_secs(3600);
 
 /// Puts everything in place; done when it is. Safe to run on several servers at once.
 pub async fn run(core: &Arc<Core>, services: &ServiceAllocator) -> anyhow::Result<()> {
@@ -35,19 +41,41 @@ pub async fn run(core: &Arc<Core>, services: &ServiceAllocator) -> anyhow::Resul
             .await
             .context("priority classes")?;
     }
-    kubernetes_service::reconcile(core, services).await.context("the kubernetes Service")?;
+    let living = living(core);
+    living.announce().await.context("the sign of life")?;
+    kubernetes_service::reconcile(core, services, &living).await.context("the kubernetes Service")?;
     client_authority(core).await.context("extension-apiserver-authentication")?;
     services.repair().await.context("claims of Services")
 }
 
-/// Keeps the `kubernetes` Service in place from then on.
+/// Keeps the `kubernetes` Service in place and leading to the living servers from then on.
 pub async fn keep(core: &Arc<Core>, services: &ServiceAllocator) {
+    let living = living(core);
     loop {
-        if let Err(why) = kubernetes_service::keep(core, services).await {
-            tracing::warn!("the kubernetes Service is watched anew: {why:#}");
+        if let Err(why) = living.forget_the_dead().await {
+            tracing::warn!("identities of servers that are gone stay: {why:#}");
+        }
+        let kept = kubernetes_service::keep(core, services, &living);
+        match tokio::time::timeout(LOOK_FOR_THE_DEAD, kept).await {
+            Ok(Err(why)) => tracing::warn!("the kubernetes Service is watched anew: {why:#}"),
+            Ok(Ok(())) | Err(_) => continue,
         }
         tokio::time::sleep(RETRY).await;
     }
+}
+
+/// Leads clients to the other servers, if there are any.
+pub async fn leave(core: &Arc<Core>, services: &ServiceAllocator) -> anyhow::Result<()> {
+    let living = living(core);
+    living.withdraw().await?;
+    if living.addresses().await?.is_empty() {
+        return Ok(());
+    }
+    kubernetes_service::reconcile(core, services, &living).await
+}
+
+fn living(core: &Core) -> Living<'_> {
+    Living::new(core, kubernetes_service::own_address(&core.config))
 }
 
 /// Tells extension servers which authority signs the certificates of clients.

@@ -2,14 +2,15 @@ use super::*;
 use crate::test_core;
 
 #[tokio::test]
-async fn a_second_start_writes_nothing() {
+async fn a_second_start_writes_signs_of_life_alone() {
     let core = test_core::core(test_core::config()).await;
     let services = ServiceAllocator::new(Arc::clone(&core)).unwrap();
     run(&core, &services).await.unwrap();
     core.store.ping().await.unwrap();
     let revision = newest(&core).await;
     run(&core, &services).await.unwrap();
-    assert_eq!(newest(&core).await, revision);
+    // The key of the living and the identity's Lease.
+    assert_eq!(newest(&core).await, revision + 2);
 }
 
 #[tokio::test]
@@ -62,6 +63,53 @@ async fn the_way_to_the_api_comes_back() {
     };
     tokio::time::timeout(std::time::Duration::from_secs(10), back).await.expect("the Service is made again");
     keeper.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_are_led_to_the_servers_that_live() {
+    let backend = Arc::new(store::memory::Memory::new());
+    let server = async |address: &str| {
+        let config = crate::Config { advertise_address: Some(address.parse().unwrap()), ..test_core::config() };
+        let core = test_core::core_on(config, backend.clone()).await;
+        let services = Arc::new(ServiceAllocator::new(Arc::clone(&core)).unwrap());
+        run(&core, &services).await.unwrap();
+        let (kept, allocator) = (Arc::clone(&core), Arc::clone(&services));
+        let keeper = tokio::spawn(async move { keep(&kept, &allocator).await });
+        (core, services, keeper)
+    };
+    let (first, _, keeper) = server("192.0.2.7").await;
+    let (second, services, second_keeper) = server("192.0.2.8").await;
+    until_led_to(&first, &["192.0.2.7", "192.0.2.8"]).await;
+    second_keeper.abort();
+    leave(&second, &services).await.unwrap();
+    until_led_to(&first, &["192.0.2.7"]).await;
+    let (_, _, third_keeper) = server("192.0.2.9").await;
+    until_led_to(&first, &["192.0.2.7", "192.0.2.9"]).await;
+    third_keeper.abort();
+    until_led_to(&first, &["192.0.2.7"]).await;
+    let identities = first.cached_list("coordination.k8s.io", "leases").unwrap();
+    assert_eq!(identities.iter().filter(|lease| lease.name().starts_with("apiserver-")).count(), 3);
+    keeper.abort();
+}
+
+/// Waits, on a clock that runs ahead, until Endpoints and EndpointSlice name exactly these.
+async fn until_led_to(core: &Core, addresses: &[&str]) {
+    let named = || -> Option<[Vec<String>; 2]> {
+        let endpoints = core.cached("", "endpoints", "default", "kubernetes")?.value();
+        let slice = core.cached("discovery.k8s.io", "endpointslices", "default", "kubernetes")?.value();
+        let texts = |list: &Value, pointer: &str| {
+            let items = list.as_array().into_iter().flatten();
+            items.filter_map(|item| item.pointer(pointer)?.as_str().map(str::to_owned)).collect::<Vec<_>>()
+        };
+        Some([texts(&endpoints["subsets"][0]["addresses"], "/ip"), texts(&slice["endpoints"], "/addresses/0")])
+    };
+    let reached = async {
+        while named().is_none_or(|named| named.iter().any(|named| named != addresses)) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), reached).await;
+    assert!(waited.is_ok(), "led to {:?} instead of {addresses:?}", named());
 }
 
 /// The revision after a consistent read: the cache has everything.
