@@ -1,5 +1,7 @@
 //! The columns of `Table` answers, from the table of upstream's in `data/columns.tsv`.
 
+use std::borrow::Cow;
+
 use crate::kind::{Column, Names};
 
 const COLUMNS: &str = include_str!("../data/columns.tsv");
@@ -11,10 +13,17 @@ pub fn of(names: &Names) -> Vec<Column> {
     if found.is_empty() { DEFAULT.to_vec() } else { found }
 }
 
-const DEFAULT: [Column; 2] = [
-    Column { name: "Name", type_: "string", format: "name", description: describe("Name"), priority: 0 },
-    Column { name: "Created At", type_: "date", format: "", description: describe("Created At"), priority: 0 },
-];
+const DEFAULT: [Column; 2] = [column("Name", "string", "name", 0), column("Created At", "date", "", 0)];
+
+const fn column(name: &'static str, type_: &'static str, format: &'static str, priority: i32) -> Column {
+    Column {
+        name: Cow::Borrowed(name),
+        type_: Cow::Borrowed(type_),
+        format: Cow::Borrowed(format),
+        description: Cow::Borrowed(describe(name)),
+        priority,
+    }
+}
 
 fn row(line: &'static str, names: &Names) -> Option<Column> {
     let mut cells = line.split('\t');
@@ -23,7 +32,7 @@ fn row(line: &'static str, names: &Names) -> Option<Column> {
         return None;
     }
     let (name, type_, format, priority) = (next(), next(), next(), next());
-    Some(Column { name, type_, format, description: describe(name), priority: priority.parse().unwrap_or(0) })
+    Some(column(name, type_, format, priority.parse().unwrap_or(0)))
 }
 
 /// What a column says; upstream takes it from the documentation of the field shown.

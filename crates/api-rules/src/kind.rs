@@ -4,7 +4,7 @@
 //! serves requests cannot tell them apart. Everything here is pure: the time and the requester are arguments, and
 //! nothing is stored, authorized or admitted.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, ops::Deref, sync::Arc};
 
 use api_types::{
     field::FieldError,
@@ -17,8 +17,8 @@ use serde_json::Value;
 use crate::{document::Encoding, schema::Type};
 
 /// How a kind is called. An empty `plural` means that it has no path of its own: it is only ever the body of a
-/// subresource (`Scale`, `Eviction`, `TokenRequest`).
-#[derive(Debug)]
+/// subresource (`Scale`, `Eviction`, `TokenRequest`). The names of custom kinds are [interned](crate::intern).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Names {
     /// Empty for the core group.
     pub group: &'static str,
@@ -114,14 +114,14 @@ pub struct Requester<'a> {
 }
 
 /// A column of a `Table`; `description` is what `kubectl` would show for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// `string`, `integer`, `number`, `boolean`, `date`.
-    pub type_: &'static str,
+    pub type_: Cow<'static, str>,
     /// `name` for the column that names the object, else mostly empty.
-    pub format: &'static str,
-    pub description: &'static str,
+    pub format: Cow<'static, str>,
+    pub description: Cow<'static, str>,
     /// 0 is always shown, 1 with `-o wide`.
     pub priority: i32,
 }
@@ -131,24 +131,54 @@ pub struct Column {
 pub struct ScalePaths {
     pub spec_replicas: &'static [&'static str],
     pub status_replicas: &'static [&'static str],
+    pub selector: SelectorPath,
+}
+
+/// Where the selector of a scale is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SelectorPath {
+    None,
     /// Leads to a `LabelSelector`.
-    pub selector: &'static [&'static str],
+    Selector(&'static [&'static str]),
+    /// Leads to the text of a selector.
+    Text(&'static [&'static str]),
+}
+
+/// A kind that is served: one that is compiled in, or one that a definition brought.
+#[derive(Clone)]
+pub enum KindRef {
+    BuiltIn(&'static dyn Kind),
+    Custom(Arc<dyn Kind>),
+}
+
+impl Deref for KindRef {
+    type Target = dyn Kind;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::BuiltIn(kind) => *kind,
+            Self::Custom(kind) => &**kind,
+        }
+    }
 }
 
 /// Everything the API server must know about a kind.
 pub trait Kind: Send + Sync {
-    fn names(&self) -> &'static Names;
+    fn names(&self) -> &Names;
     fn scope(&self) -> Scope;
     /// The verbs of the resource itself, in upstream's order of discovery.
     fn verbs(&self) -> &'static [&'static str];
     /// `None` for kinds that are answered and forgotten (reviews).
     fn storage(&self) -> Option<Storage>;
-    fn subresources(&self) -> &'static [Subresource];
+    fn subresources(&self) -> &[Subresource];
     /// Where `scale` reads and writes; `None` without such a subresource.
     fn scale_paths(&self) -> Option<ScalePaths>;
 
-    /// The structure of the kind: what decoding, strategic merge and OpenAPI go by.
-    fn schema(&self) -> &Type;
+    /// The structure of the kind: what decoding and strategic merge go by. `None` for custom kinds, which have a schema of
+    /// their own and no strategic merge.
+    fn schema(&self) -> Option<&Type>;
+    /// What the kind is called among the OpenAPI definitions.
+    fn definition(&self) -> &str;
     /// Registers the JSON schema of the kind and of all it refers to; answers the name of its definition.
     fn add_schema(&self, generator: &mut schemars::SchemaGenerator) -> String;
 
@@ -181,7 +211,7 @@ pub trait Kind: Send + Sync {
     fn time_to_live(&self) -> Option<u64>;
 
     /// What field selectors may name, besides `metadata.name` and `metadata.namespace`.
-    fn selectable_fields(&self) -> &'static [&'static str];
+    fn selectable_fields(&self) -> &[&'static str];
     /// The value of a selectable field (the two of metadata included); unset reads as `""`.
     fn field(&self, object: &Value, field: &str) -> Option<String>;
 
@@ -195,4 +225,9 @@ pub trait Kind: Send + Sync {
     fn from_storage(&self, object: Value) -> Value;
     /// False if stored bytes must pass `from_storage` before they are served.
     fn is_storage_version(&self) -> bool;
+    /// Brings what is stored, in whatever version and after whatever schema it was written, into the storage version as it
+    /// is served now. `None` if it is that already, as built-in kinds always are.
+    fn adapt(&self, _stored: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        Ok(None)
+    }
 }

@@ -8,6 +8,7 @@ pub mod admission;
 pub mod authz;
 mod columns;
 pub mod document;
+pub mod intern;
 pub mod kind;
 pub mod kinds;
 pub mod metadata;
@@ -22,5 +23,6 @@ pub mod value;
 
 pub use document::{Document, Encoding, encode, is_noop};
 pub use kind::{
-    Column, Context, Decoded, FieldValidation, Kind, Names, Requester, ScalePaths, Scope, Storage, Subresource,
+    Column, Context, Decoded, FieldValidation, Kind, KindRef, Names, Requester, ScalePaths, Scope, SelectorPath,
+    Storage, Subresource,
 };

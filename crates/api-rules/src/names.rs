@@ -1,6 +1,8 @@
 //! The forms that names, labels and the like may have. Each check answers what is wrong, in upstream's words; nothing if
 //! all is well.
 
+use std::cmp::Ordering;
+
 use api_types::field::{FieldError, Path};
 
 const DNS_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
@@ -164,6 +166,29 @@ pub fn cidr(text: &str) -> Vec<String> {
     if fits { Vec::new() } else { vec!["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".to_owned()] }
 }
 
+/// The order of versions: the stable ones (`v2`, `v1`), then beta and alpha, and what is no version of that form by name.
+pub fn compare_versions(a: &str, b: &str) -> Ordering {
+    match (version_rank(a), version_rank(b)) {
+        (Some(a), Some(b)) => a.cmp(&b),
+        (Some(_), None) => Ordering::Greater,
+        (None, Some(_)) => Ordering::Less,
+        (None, None) => b.cmp(a),
+    }
+}
+
+/// Stability, major and minor number of `v1`, `v1beta2` and the like.
+fn version_rank(version: &str) -> Option<(u8, u64, u64)> {
+    let rest = version.strip_prefix('v')?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let number = |text: &str| text.parse::<u64>().ok().filter(|_| !text.starts_with(['0', '+']));
+    let major = number(&rest[..digits])?;
+    let (stability, minor) = match &rest[digits..] {
+        "" => return Some((2, major, 0)),
+        other => other.strip_prefix("beta").map(|n| (1, n)).or_else(|| other.strip_prefix("alpha").map(|n| (0, n)))?,
+    };
+    Some((stability, major, number(minor)?))
+}
+
 /// A name that starts with a dot may not lead out of a directory.
 fn relative_step(text: &str) -> Option<String> {
     match text {
@@ -213,6 +238,15 @@ mod tests {
         for text in bad {
             assert_ne!(rule(text), Vec::<String>::new(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn versions_by_stability() {
+        let sorted = ["v10", "v2", "v1", "v11beta2", "v10beta3", "v3beta1", "v12alpha1", "v11alpha2", "foo1", "foo10"];
+        let mut shuffled = sorted;
+        shuffled.reverse();
+        shuffled.sort_by(|a, b| compare_versions(b, a));
+        assert_eq!(shuffled, sorted);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    kind::{Kind, ScalePaths},
+    kind::{Kind, ScalePaths, SelectorPath},
     value,
 };
 
@@ -21,11 +21,22 @@ pub fn read(kind: &dyn Kind, object: &Value) -> Option<Value> {
     if count(spec_replicas) != 0 {
         value::set(&mut scale, &["spec", "replicas"], count(spec_replicas).into());
     }
-    let selector = value::at(object, selector).and_then(|s| LabelSelector::deserialize(s).ok());
-    if let Some(Ok(selector)) = selector.as_ref().map(Selector::from_label_selector) {
-        value::set(&mut scale, &["status", "selector"], selector.to_string().into());
+    if let Some(selector) = selector_text(object, selector) {
+        value::set(&mut scale, &["status", "selector"], selector.into());
     }
     Some(scale)
+}
+
+/// The selector of an object's pods in its text form.
+pub fn selector_text(object: &Value, path: SelectorPath) -> Option<String> {
+    match path {
+        SelectorPath::None => None,
+        SelectorPath::Text(path) => Some(value::text(object, path).to_owned()).filter(|text| !text.is_empty()),
+        SelectorPath::Selector(path) => {
+            let selector = LabelSelector::deserialize(value::at(object, path)?).ok()?;
+            Some(Selector::from_label_selector(&selector).ok()?.to_string())
+        }
+    }
 }
 
 /// Carries the wanted number into the object, and the preconditions the Scale came with.

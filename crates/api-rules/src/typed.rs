@@ -157,7 +157,7 @@ fn set_type(object: &mut Value, names: &Names) -> Result<(), Status> {
 }
 
 impl<R: Resource> Kind for Typed<R> {
-    fn names(&self) -> &'static Names {
+    fn names(&self) -> &Names {
         &const { R::NAMES }
     }
 
@@ -173,7 +173,7 @@ impl<R: Resource> Kind for Typed<R> {
         R::STORAGE
     }
 
-    fn subresources(&self) -> &'static [Subresource] {
+    fn subresources(&self) -> &[Subresource] {
         R::SUBRESOURCES
     }
 
@@ -181,8 +181,12 @@ impl<R: Resource> Kind for Typed<R> {
         R::SCALE
     }
 
-    fn schema(&self) -> &Type {
-        schema_of::<R>()
+    fn schema(&self) -> Option<&Type> {
+        Some(schema_of::<R>())
+    }
+
+    fn definition(&self) -> &str {
+        &schema_of::<R>().name
     }
 
     fn add_schema(&self, generator: &mut SchemaGenerator) -> String {
@@ -287,7 +291,7 @@ impl<R: Resource> Kind for Typed<R> {
         R::TIME_TO_LIVE
     }
 
-    fn selectable_fields(&self) -> &'static [&'static str] {
+    fn selectable_fields(&self) -> &[&'static str] {
         R::FIELDS
     }
 

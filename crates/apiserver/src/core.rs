@@ -1,14 +1,16 @@
 //! What every part of the server stands on: the configuration, the clock, chance, the store, and what is served.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use api_rules::{Kind, Scope, encode, kinds};
-use api_types::GroupResource;
+use api_rules::{Kind, KindRef, Scope, encode, kinds};
+use arc_swap::{ArcSwap, Guard};
 use component::Clock;
 use serde_json::{Value, json};
-use store::{Backend, Field, Object, Options, Resource, ResourceId, Selects, Snapshot, Store};
+use store::{Adapt, Backend, Field, Object, Options, Resource, ResourceRef, Selects, Snapshot, Store};
 
-use crate::{config::Config, protobuf, random::Random};
+use crate::{config::Config, protobuf, random::Random, registry::Registry};
+
+pub use crate::registry::Served;
 
 /// Shared by all requests and background tasks.
 pub struct Core {
@@ -16,72 +18,58 @@ pub struct Core {
     pub clock: Arc<dyn Clock>,
     pub random: Arc<Random>,
     pub store: Arc<Store>,
-    /// By plural name.
-    served: HashMap<&'static str, Vec<Arc<Served>>>,
-    resources: HashMap<(&'static str, &'static str), ResourceId>,
-}
-
-/// A resource in one version, with all that answering for it needs, looked up once per request.
-pub struct Served {
-    pub kind: &'static dyn Kind,
-    /// Where it is stored; `None` for what is answered and forgotten.
-    pub id: Option<ResourceId>,
-    pub group_resource: GroupResource,
-    pub api_version: String,
-}
-
-impl Served {
-    pub fn is_namespaced(&self) -> bool {
-        self.kind.scope() == Scope::Namespaced
-    }
+    built_in: Vec<Arc<Served>>,
+    registry: ArcSwap<Registry>,
 }
 
 impl Core {
     /// Starts the store on `backend`. Must be called within a tokio runtime.
     pub fn start(config: Config, clock: Arc<dyn Clock>, random: Arc<Random>, backend: Arc<dyn Backend>) -> Self {
-        let stored = stored_resources();
+        let stored = kinds::all().iter().copied().filter(|kind| kind.is_storage_version());
+        let resources = stored.filter_map(|kind| resource(&KindRef::BuiltIn(kind))).collect();
         let options = Options { prefix: config.etcd_prefix.clone(), rewrite: protobuf_to_json, ..Options::default() };
-        let store = Store::start(backend, stored.iter().map(resource).collect(), options);
-        let id_of = |kind: &dyn Kind| {
-            let prefix = kind.storage()?.prefix;
-            stored.iter().position(|k| k.storage().is_some_and(|s| s.prefix == prefix)).map(ResourceId)
-        };
-        let (mut served, mut resources): (HashMap<_, Vec<_>>, _) = (HashMap::new(), HashMap::new());
-        for kind in kinds::all().iter().copied().filter(|kind| !kind.names().plural.is_empty()) {
-            let names = kind.names();
-            let id = id_of(kind);
-            let entry = Served { kind, id, group_resource: names.group_resource(), api_version: names.api_version() };
-            served.entry(names.plural).or_default().push(Arc::new(entry));
-            if let Some(id) = id {
-                resources.insert((names.group, names.plural), id);
-            }
-        }
-        Self { config, clock, random, store, served, resources }
+        let store = Store::start(backend, resources, options);
+        let built_in = kinds::all().iter().copied().filter(|kind| !kind.names().plural.is_empty());
+        let built_in: Vec<_> = built_in
+            .map(|kind| {
+                let id = kind.storage().and_then(|storage| store.find(storage.prefix));
+                Arc::new(Served::new(KindRef::BuiltIn(kind), id))
+            })
+            .collect();
+        let registry = ArcSwap::from_pointee(Registry::new(&built_in, &[], None));
+        Self { config, clock, random, store, built_in, registry }
+    }
+
+    /// What is served now.
+    pub fn registry(&self) -> Guard<Arc<Registry>> {
+        self.registry.load()
+    }
+
+    /// Serves these custom resources from now on, and no others.
+    pub fn serve(&self, custom: &[Arc<Served>]) {
+        let registry = Registry::new(&self.built_in, custom, Some(&self.registry.load()));
+        self.registry.store(Arc::new(registry));
     }
 
     /// What a path names.
-    pub fn served(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Served>> {
-        let named = |served: &&Arc<Served>| {
-            let names = served.kind.names();
-            names.group == group && names.version == version
-        };
-        self.served.get(resource)?.iter().find(named)
+    pub fn served(&self, group: &str, version: &str, resource: &str) -> Option<Arc<Served>> {
+        self.registry.load().served(group, version, resource).cloned()
     }
 
     /// The stored resource behind a group and plural name; `None` for what is not served or not stored.
-    pub fn resource(&self, group: &str, resource: &str) -> Option<ResourceId> {
-        self.resources.get(&(group, resource)).copied()
+    pub fn resource(&self, group: &str, resource: &str) -> Option<ResourceRef> {
+        self.registry.load().resource(group, resource).cloned()
     }
 
     /// The object as the cache has it now, without asking etcd whether it is the newest.
     /// `namespace` is empty for cluster-scoped resources.
     pub fn cached(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Arc<Object>> {
-        self.store.cached(self.resource(group, resource)?, namespace, name)
+        self.store.cached(&self.resource(group, resource)?, namespace, name)
     }
 
     /// All objects as the cache has them now, in key order; `None` for what is not cached.
     pub fn cached_list(&self, group: &str, resource: &str) -> Option<Snapshot> {
-        self.store.snapshot(self.resource(group, resource)?)
+        self.store.snapshot(&self.resource(group, resource)?)
     }
 
     /// The time as objects carry it.
@@ -100,23 +88,26 @@ fn protobuf_to_json(stored: &[u8]) -> Result<Vec<u8>, String> {
     protobuf::to_json(stored).map(|object| encode(&object)).map_err(|error| error.to_string())
 }
 
-/// One kind for each storage prefix: the one whose version is stored.
-fn stored_resources() -> Vec<&'static dyn Kind> {
-    kinds::all().iter().copied().filter(|kind| kind.storage().is_some() && kind.is_storage_version()).collect()
-}
-
-fn resource(kind: &&'static dyn Kind) -> Resource {
-    let names = kind.names();
-    let storage = kind.storage().expect("filtered by having one");
-    let fields: Vec<Field> = kind.selectable_fields().iter().map(|label| field(*kind, label)).collect();
+/// How the store keeps a kind, given in its storage version; `None` for what is not stored.
+pub fn resource(kind: &KindRef) -> Option<Resource> {
+    let (names, storage) = (kind.names(), kind.storage()?);
+    let fields: Vec<Field> = kind.selectable_fields().iter().map(|label| field(&**kind, label)).collect();
     let indexed = (names.plural == "pods").then(|| fields.iter().position(|f| f.label == "spec.nodeName")).flatten();
-    Resource {
+    let adapt = match kind {
+        KindRef::BuiltIn(_) => None,
+        KindRef::Custom(kind) => {
+            let kind = kind.clone();
+            Some(Adapt::new(move |stored| kind.adapt(stored)))
+        }
+    };
+    Some(Resource {
         folder: storage.prefix.into(),
         label: names.group_resource().to_string().into(),
         namespaced: kind.scope() == Scope::Namespaced,
         cached: storage.cached,
         selects: Selects { fields, indexed },
-    }
+        adapt,
+    })
 }
 
 fn field(kind: &dyn Kind, label: &'static str) -> Field {

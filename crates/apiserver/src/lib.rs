@@ -31,6 +31,7 @@ mod paths;
 mod protobuf;
 pub mod query;
 pub mod random;
+pub mod registry;
 mod render;
 pub mod request;
 pub mod request_info;

@@ -38,8 +38,10 @@ pub async fn serve(app: &App, parts: &Parts, info: RequestInfo<'_>) -> Result<An
             Ok(answer::with_body(StatusCode::OK, Body::from(text), "text/plain; version=0.0.4; charset=utf-8"))
         }
         path => {
-            let found = app.discovery.serve(path, &parts.headers);
-            let found = found.or_else(|| app.openapi.serve(path, &parts.headers)).or_else(|| app.tokens.serve(path));
+            let registry = app.core.registry();
+            let found = app.discovery.serve(&registry, path, &parts.headers);
+            let found = found.or_else(|| app.openapi.serve(&registry, path, &parts.headers));
+            let found = found.or_else(|| app.tokens.serve(path));
             found.map(|response| answer::compress(response, &parts.headers)).ok_or_else(Status::path_not_found)
         }
     }

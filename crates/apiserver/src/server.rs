@@ -61,7 +61,7 @@ impl Server {
         if is_stream(info) {
             let served =
                 self.app.core.served(info.group, info.version, info.resource).ok_or_else(Status::path_not_found)?;
-            let open = LongRunning::enter("connect", served, info);
+            let open = LongRunning::enter("connect", &served, info);
             let answer = self.app.node_proxy.serve(Request::from_parts(parts, body), &user, info).await?;
             return Ok(counted_to_its_end(answer, open));
         }
@@ -93,7 +93,7 @@ impl Server {
         let warnings = Mutex::default();
         let call = rest::Call {
             app: &self.app,
-            served,
+            served: &served,
             user,
             info,
             query: Query::parse(query),

@@ -6,7 +6,14 @@ use clap::Parser;
 use component::TokioClock;
 use store::memory::Memory;
 
-use crate::{config::Config, core::Core, random::Random};
+use api_rules::{KindRef, kinds};
+
+use crate::{
+    config::Config,
+    core::Core,
+    random::Random,
+    registry::{Registry, Served},
+};
 
 #[derive(Parser)]
 struct Flags {
@@ -31,4 +38,11 @@ pub async fn core_on(config: Config, backend: Arc<Memory>) -> Arc<Core> {
     let core = Core::start(config, clock, Arc::new(Random::seeded(1)), backend);
     core.store.ready().await;
     Arc::new(core)
+}
+
+/// The built-in kinds, without a store behind them.
+pub fn registry() -> Registry {
+    let served = kinds::all().iter().filter(|kind| !kind.names().plural.is_empty());
+    let built_in: Vec<_> = served.map(|kind| Arc::new(Served::new(KindRef::BuiltIn(*kind), None))).collect();
+    Registry::new(&built_in, &[], None)
 }

@@ -4,16 +4,19 @@
 //! revision is applied to it, and the cache's revision moves on before the lock is released; whoever holds a table's
 //! lock therefore sees exactly the changes up to the cache's revision.
 //!
-//! The feed (`feed.rs`) is the only writer.
+//! The feed (`feed.rs`) is the only writer of what is served. Resources come and go while it runs: a new one takes part in
+//! the feed at once and is served when its objects have been read (`admission.rs`); a removed one ends its watches.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
+    ops::Deref,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
@@ -21,8 +24,10 @@ use crate::{
     backend::{Change, Revision},
     metrics,
     object::{DecodeError, Extractor, Object, Rewrite},
-    resource::{Resource, ResourceId},
+    resource::Resource,
 };
+
+mod admission;
 
 mod log;
 pub(crate) mod subscribers;
@@ -34,8 +39,12 @@ pub(crate) use table::TableState;
 
 pub struct Cache {
     prefix: String,
-    tables: Vec<Table>,
-    folders: HashMap<String, ResourceId>,
+    tables: ArcSwap<Tables>,
+    /// Keeps changes of `tables` apart from one another.
+    changing: Mutex<()>,
+    /// The number of the next resource.
+    next: AtomicU64,
+    rewrite: Rewrite,
     revision: AtomicI64,
     announced: watch::Sender<Revision>,
     /// Revisions below it are gone from etcd.
@@ -44,7 +53,30 @@ pub struct Cache {
     log_limit: usize,
 }
 
+/// The resources by folder. While a resource is replaced by another form of itself, a folder has two.
+type Tables = HashMap<Box<str>, Vec<ResourceRef>>;
+
+/// A resource of the store; cheap to clone. After its removal reads go to the backend, and watches end.
+#[derive(Clone)]
+pub struct ResourceRef(Arc<Table>);
+
+impl Deref for ResourceRef {
+    type Target = Table;
+
+    fn deref(&self) -> &Table {
+        &self.0
+    }
+}
+
+impl PartialEq for ResourceRef {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
 pub struct Table {
+    /// The order in which several tables are locked.
+    pub(crate) number: u64,
     pub resource: Resource,
     extractor: Extractor,
     state: Mutex<TableState>,
@@ -60,11 +92,19 @@ impl Table {
     pub fn extractor(&self) -> &Extractor {
         &self.extractor
     }
+
+    /// The full key of an object is `prefix` and this.
+    fn folder(&self) -> &str {
+        &self.resource.folder
+    }
 }
+
+/// What a load has found, by number of the resource.
+pub(crate) type Loaded = HashMap<u64, Vec<Arc<Object>>>;
 
 /// A change of a known resource, decoded.
 struct Applied {
-    id: ResourceId,
+    table: ResourceRef,
     key: Box<str>,
     created: bool,
     new: Option<Arc<Object>>,
@@ -73,36 +113,50 @@ struct Applied {
 impl Cache {
     /// `prefix` is `/registry`; `log_limit` bounds the bytes of all logs together.
     pub fn new(prefix: &str, resources: Vec<Resource>, log_limit: usize, rewrite: Rewrite) -> Self {
-        let folders = resources.iter().enumerate().map(|(n, r)| (r.folder.to_string(), ResourceId(n))).collect();
-        let table = |resource: Resource| Table {
-            extractor: Extractor::new(&resource.selects, rewrite),
-            objects: metrics::STORAGE_OBJECTS.with_label_values(&[&resource.label]),
-            state: Mutex::new(TableState::default()),
-            log_bytes: AtomicUsize::new(0),
-            resource,
-        };
-        Self {
+        let cache = Self {
             prefix: format!("{}/", prefix.trim_end_matches('/')),
-            tables: resources.into_iter().map(table).collect(),
-            folders,
+            tables: ArcSwap::default(),
+            changing: Mutex::default(),
+            next: AtomicU64::new(0),
+            rewrite,
             revision: AtomicI64::new(0),
             announced: watch::Sender::new(0),
             compacted: AtomicI64::new(0),
             log_bytes: AtomicUsize::new(0),
             log_limit,
+        };
+        for resource in resources {
+            let table = cache.table(resource, TableState::default());
+            cache.enter(table);
         }
+        cache
+    }
+
+    fn table(&self, resource: Resource, state: TableState) -> ResourceRef {
+        ResourceRef(Arc::new(Table {
+            number: self.next.fetch_add(1, Ordering::Relaxed),
+            extractor: Extractor::new(&resource, self.rewrite),
+            objects: metrics::STORAGE_OBJECTS.with_label_values(&[&resource.label]),
+            state: Mutex::new(state),
+            log_bytes: AtomicUsize::new(0),
+            resource,
+        }))
     }
 
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    pub fn table(&self, id: ResourceId) -> &Table {
-        &self.tables[id.0]
+    /// All resources, in the order of their numbers.
+    pub fn tables(&self) -> Vec<ResourceRef> {
+        let mut tables: Vec<_> = self.tables.load().values().flatten().cloned().collect();
+        tables.sort_unstable_by_key(|table| table.number);
+        tables
     }
 
-    pub fn tables(&self) -> impl Iterator<Item = (ResourceId, &Table)> {
-        self.tables.iter().enumerate().map(|(n, table)| (ResourceId(n), table))
+    /// The newest resource of a folder.
+    pub fn find(&self, folder: &str) -> Option<ResourceRef> {
+        self.tables.load().get(folder)?.last().cloned()
     }
 
     /// The newest revision that is in whole; 0 before the first load.
@@ -125,8 +179,8 @@ impl Cache {
     }
 
     /// The full key of an object.
-    pub fn key(&self, id: ResourceId, namespace: &str, name: &str) -> String {
-        let folder = &self.table(id).resource.folder;
+    pub fn key(&self, id: &ResourceRef, namespace: &str, name: &str) -> String {
+        let folder = id.folder();
         let mut key = String::with_capacity(self.prefix.len() + folder.len() + namespace.len() + name.len() + 2);
         key.push_str(&self.prefix);
         key.push_str(folder);
@@ -139,58 +193,71 @@ impl Cache {
         key
     }
 
-    /// The resource of a full key, and the key within it. `None` for what no resource claims.
-    fn locate<'k>(&self, full: &'k str) -> Option<(ResourceId, &'k str)> {
+    /// The resources of a full key, and the key within them. `None` for what no resource claims.
+    fn locate<'t, 'k>(&self, tables: &'t Tables, full: &'k str) -> Option<(&'t [ResourceRef], &'k str)> {
         let path = full.strip_prefix(self.prefix.as_str())?;
         let first = path.find('/')?;
         let second = path[first + 1..].find('/').map(|at| first + 1 + at);
         [second, Some(first)]
             .into_iter()
             .flatten()
-            .find_map(|end| Some((*self.folders.get(&path[..end])?, &path[end + 1..])))
-            .filter(|(id, key)| self.table(*id).resource.namespaced == key.contains('/'))
+            .find_map(|end| Some((tables.get(&path[..end])?.as_slice(), &path[end + 1..])))
+            .filter(|(tables, key)| tables.iter().all(|table| table.resource.namespaced == key.contains('/')))
     }
 
     /// Takes in a batch of whole revisions. Nothing of a revision is applied if part of it cannot be decoded.
     pub fn apply(&self, changes: &[Change]) -> Result<(), DecodeError> {
+        // Loaded after the changes came: a resource that entered before them sees them.
+        let tables = self.tables.load();
         for revision in changes.chunk_by(|a, b| a.revision() == b.revision()) {
             let mut applied = Vec::with_capacity(revision.len());
             for change in revision {
-                applied.extend(self.decode(change)?);
+                self.decode(&tables, change, &mut applied)?;
             }
             self.apply_revision(revision[0].revision(), applied);
         }
-        self.trim();
+        self.trim(&tables);
         Ok(())
     }
 
-    fn decode(&self, change: &Change) -> Result<Option<Applied>, DecodeError> {
-        let Some((id, key)) = self.locate(change.key()) else { return Ok(None) };
-        let (created, new) = match change {
-            Change::Put(stored) => {
-                let object = Object::decode(key, stored, self.table(id).extractor())?;
-                (stored.create_revision == stored.mod_revision, Some(Arc::new(object)))
-            }
-            Change::Delete { .. } => (false, None),
-        };
-        Ok(Some(Applied { id, key: key.into(), created, new }))
+    fn decode(
+        &self,
+        tables: &Guard<Arc<Tables>>,
+        change: &Change,
+        applied: &mut Vec<Applied>,
+    ) -> Result<(), DecodeError> {
+        let Some((tables, key)) = self.locate(tables, change.key()) else { return Ok(()) };
+        for table in tables {
+            let (created, new) = match change {
+                Change::Put(stored) => {
+                    let object = Object::decode(key, stored, table.extractor())?;
+                    (stored.create_revision == stored.mod_revision, Some(Arc::new(object)))
+                }
+                Change::Delete { .. } => (false, None),
+            };
+            applied.push(Applied { table: table.clone(), key: key.into(), created, new });
+        }
+        Ok(())
     }
 
     fn apply_revision(&self, revision: Revision, mut applied: Vec<Applied>) {
         if revision <= self.revision() {
             return;
         }
-        applied.sort_by_key(|change| change.id);
-        let mut groups: Vec<(ResourceId, Vec<Applied>)> = Vec::with_capacity(1);
+        applied.sort_by_key(|change| change.table.number);
+        let mut groups: Vec<(ResourceRef, Vec<Applied>)> = Vec::with_capacity(1);
         for change in applied {
             match groups.last_mut() {
-                Some((id, group)) if *id == change.id => group.push(change),
-                _ => groups.push((change.id, vec![change])),
+                Some((table, group)) if *table == change.table => group.push(change),
+                _ => groups.push((change.table.clone(), vec![change])),
             }
         }
-        let mut guards: Vec<_> = groups.iter().map(|(id, _)| self.table(*id).lock()).collect();
-        for ((id, group), state) in groups.into_iter().zip(&mut guards) {
-            let table = self.table(id);
+        let tables: Vec<ResourceRef> = groups.iter().map(|(table, _)| table.clone()).collect();
+        let mut guards: Vec<_> = tables.iter().map(|table| table.lock()).collect();
+        for ((table, group), state) in groups.into_iter().zip(&mut guards) {
+            if state.is_closed() {
+                continue;
+            }
             let before = state.log.bytes();
             for change in group {
                 state.apply(&table.resource, revision, change.key, change.created, change.new);
@@ -206,11 +273,10 @@ impl Cache {
     }
 
     /// Shortens the longest log until all together keep within the limit.
-    fn trim(&self) {
+    fn trim(&self, tables: &Tables) {
         while self.log_bytes.load(Ordering::Relaxed) > self.log_limit {
-            let Some(longest) = self.tables.iter().max_by_key(|table| table.log_bytes.load(Ordering::Relaxed)) else {
-                return;
-            };
+            let all = tables.values().flatten();
+            let Some(longest) = all.max_by_key(|table| table.log_bytes.load(Ordering::Relaxed)) else { return };
             let Some(freed) = longest.lock().log.pop() else { return };
             longest.log_bytes.fetch_sub(freed, Ordering::Relaxed);
             self.log_bytes.fetch_sub(freed, Ordering::Relaxed);
@@ -220,22 +286,31 @@ impl Cache {
     /// Decodes the objects of one resource as they come from a range.
     pub(crate) fn decode_all(
         &self,
+        table: &ResourceRef,
         stored: &[crate::backend::KeyValue],
-    ) -> Result<BTreeMap<ResourceId, Vec<Arc<Object>>>, DecodeError> {
-        let mut decoded: BTreeMap<ResourceId, Vec<Arc<Object>>> = BTreeMap::new();
+    ) -> Result<Vec<Arc<Object>>, DecodeError> {
+        let folder = self.key(table, "", "");
+        let mut decoded = Vec::with_capacity(stored.len());
         for kv in stored {
-            let Some((id, key)) = self.locate(&kv.key) else { continue };
-            decoded.entry(id).or_default().push(Arc::new(Object::decode(key, kv, self.table(id).extractor())?));
+            let key = kv.key.strip_prefix(&folder).unwrap_or(&kv.key);
+            // What lies deeper or less deep belongs to another folder.
+            if table.resource.namespaced == key.contains('/') {
+                decoded.push(Arc::new(Object::decode(key, kv, table.extractor())?));
+            }
         }
         Ok(decoded)
     }
 
-    /// Replaces everything by the state at `revision`. Watches cannot bridge this and end with 410.
-    pub(crate) fn rebuild(&self, mut objects: BTreeMap<ResourceId, Vec<Arc<Object>>>, revision: Revision) {
-        let mut guards: Vec<_> = self.tables.iter().map(Table::lock).collect();
-        for (n, state) in guards.iter_mut().enumerate() {
-            let table = &self.tables[n];
-            state.rebuild(objects.remove(&ResourceId(n)).unwrap_or_default(), revision);
+    /// Replaces everything by the state at `revision`. Watches cannot bridge this and end with 410. A resource that entered
+    /// since the load began learns that it has missed something.
+    pub(crate) fn rebuild(&self, mut objects: Loaded, revision: Revision) {
+        let tables = self.tables();
+        let mut guards: Vec<_> = tables.iter().map(|table| table.lock()).collect();
+        for (table, state) in tables.iter().zip(&mut guards) {
+            if state.is_closed() {
+                continue;
+            }
+            state.rebuild(objects.remove(&table.number).unwrap_or_default(), revision);
             self.log_bytes.fetch_sub(table.log_bytes.swap(0, Ordering::Relaxed), Ordering::Relaxed);
             table.objects.set(state.objects.len() as i64);
         }
@@ -247,7 +322,7 @@ impl Cache {
     /// The history below `revision` is gone: pages of older snapshots answer 410 from now on.
     pub fn compact(&self, revision: Revision) {
         self.compacted.fetch_max(revision, Ordering::AcqRel);
-        for table in &self.tables {
+        for table in self.tables.load().values().flatten() {
             table.lock().forget_pages(revision);
         }
     }

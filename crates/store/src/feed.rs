@@ -1,16 +1,15 @@
 //! Feeds the cache: loads everything once, then follows one watch over the whole prefix. A broken watch resumes
 //! where it stopped; only when that revision has been compacted is everything loaded again.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tracing::{debug, error, info, warn};
 
 use crate::{
     backend::{Backend, BackendError, Change, Range, Revision},
-    cache::Cache,
+    cache::{Cache, Loaded, ResourceRef},
     compactor,
     object::{DecodeError, Object},
-    resource::ResourceId,
 };
 
 /// Objects per request of the first load.
@@ -19,7 +18,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 #[derive(Debug, thiserror::Error)]
-enum FeedError {
+pub(crate) enum FeedError {
     #[error(transparent)]
     Backend(#[from] BackendError),
     #[error("an object cannot be read")]
@@ -57,21 +56,34 @@ pub(crate) async fn run(backend: Arc<dyn Backend>, cache: Arc<Cache>) {
 
 async fn load(backend: &dyn Backend, cache: &Cache) -> Result<(), FeedError> {
     let revision = backend.revision().await?;
-    let mut objects: BTreeMap<ResourceId, Vec<Arc<Object>>> = BTreeMap::new();
-    for (id, table) in cache.tables().filter(|(_, table)| table.resource.cached) {
-        let folder = format!("{}{}/", cache.prefix(), table.resource.folder);
-        let mut range = Range { limit: PAGE, revision, ..Range::prefix(&folder) };
-        loop {
-            let page = backend.range(range.clone()).await?;
-            objects.entry(id).or_default().extend(cache.decode_all(&page.items)?.remove(&id).unwrap_or_default());
-            let Some(last) = page.items.last().filter(|_| page.more) else { break };
-            range.start = format!("{}\0", last.key);
-        }
+    let mut objects = Loaded::new();
+    for table in cache.tables().iter().filter(|table| table.resource.cached) {
+        objects.insert(table.number, read(backend, cache, table, revision).await?.1);
     }
     let count: usize = objects.values().map(Vec::len).sum();
     cache.rebuild(objects, revision);
     info!(revision, objects = count, "cache loaded");
     Ok(())
+}
+
+/// All objects of a resource at `revision` (0: the newest), and which one that was.
+pub(crate) async fn read(
+    backend: &dyn Backend,
+    cache: &Cache,
+    table: &ResourceRef,
+    revision: Revision,
+) -> Result<(Revision, Vec<Arc<Object>>), FeedError> {
+    let mut range = Range { limit: PAGE, revision, ..Range::prefix(&cache.key(table, "", "")) };
+    let mut objects = Vec::new();
+    loop {
+        let page = backend.range(range.clone()).await?;
+        if range.revision == 0 {
+            range.revision = page.revision;
+        }
+        objects.extend(cache.decode_all(table, &page.items)?);
+        let Some(last) = page.items.last().filter(|_| page.more) else { return Ok((range.revision, objects)) };
+        range.start = format!("{}\0", last.key);
+    }
 }
 
 async fn follow(backend: &dyn Backend, cache: &Cache) -> Result<(), FeedError> {

@@ -25,8 +25,8 @@ pub mod store;
 mod watcher;
 
 pub use backend::{Backend, BackendError, Check, KeyValue, Outcome, Transaction, Write};
-pub use cache::Snapshot;
+pub use cache::{ResourceRef, Snapshot};
 pub use object::Object;
-pub use resource::{Field, Filter, Resource, ResourceId, Selects};
+pub use resource::{Adapt, Field, Filter, Resource, Selects};
 pub use store::{Freshness, List, ListAt, Options, Store, StoreError, WatchFrom};
 pub use watcher::{Event, EventType, Step, WatchError, Watcher};

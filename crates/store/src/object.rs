@@ -73,10 +73,15 @@ impl Object {
     /// `key` is relative to the resource's folder. Decodes only what selects.
     pub fn decode(key: &str, stored: &KeyValue, extractor: &Extractor) -> Result<Self, DecodeError> {
         let error = |why: String| DecodeError { key: stored.key.clone(), why };
-        let json = match stored.value.first() {
+        let mut json = match stored.value.first() {
             Some(b'{') => stored.value.clone(),
             _ => (extractor.rewrite)(&stored.value).map_err(error)?.into(),
         };
+        if let Some(adapt) = &extractor.adapt
+            && let Some(adapted) = adapt.apply(&json).map_err(error)?
+        {
+            json = adapted.into();
+        }
         let carried_by =
             if stored.create_revision == stored.mod_revision { EventType::Added } else { EventType::Modified };
         let native = metadata_members(&json)

@@ -1,14 +1,32 @@
 //! What the store must know of a resource, and what a list or watch selects from it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use api_types::selector::{FieldSelector, Selector};
 
 use crate::object::Object;
 
-/// The index of a resource in the list the store was started with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ResourceId(pub usize);
+/// Brings a stored JSON value into the form that is served; `None` leaves it as it is.
+#[derive(Clone)]
+pub struct Adapt(Arc<AdaptFn>);
+
+type AdaptFn = dyn Fn(&[u8]) -> Result<Option<Vec<u8>>, String> + Send + Sync;
+
+impl Adapt {
+    pub fn new(adapt: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(adapt))
+    }
+
+    pub(crate) fn apply(&self, json: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        (self.0)(json)
+    }
+}
+
+impl fmt::Debug for Adapt {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("Adapt")
+    }
+}
 
 /// One selectable field: found at `path`, and if nothing is there at the next path; else `default`.
 /// Booleans count as `true` and `false`, numbers as their digits.
@@ -46,7 +64,7 @@ pub struct Selects {
     pub indexed: Option<usize>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Resource {
     /// Upstream's storage folder: `pods`, `minions`, `services/specs`, `apiregistration.k8s.io/apiservices`.
     pub folder: Cow<'static, str>,
@@ -56,6 +74,8 @@ pub struct Resource {
     /// If not, reads go to the backend, and changes only pass through the log (events).
     pub cached: bool,
     pub selects: Selects,
+    /// For what is not stored as it is served: custom resources, whose schema may have changed since.
+    pub adapt: Option<Adapt>,
 }
 
 /// What a list or watch wants of a resource.

@@ -6,13 +6,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     backend::{Backend, BackendError, KeyValue, Outcome, Range, Revision, Transaction},
-    cache::{Cache, Snapshot},
+    cache::{Cache, ResourceRef, Snapshot},
     compactor, feed,
     freshness::Freshness as Newest,
     leases::Leases,
     metrics,
     object::{DecodeError, Object, Rewrite, unreadable},
-    resource::{Filter, Resource, ResourceId},
+    resource::{Filter, Resource},
     watcher::{Initial, Watcher},
 };
 
@@ -87,6 +87,15 @@ pub enum StoreError {
     Backend(#[from] BackendError),
 }
 
+impl From<feed::FeedError> for StoreError {
+    fn from(error: feed::FeedError) -> Self {
+        match error {
+            feed::FeedError::Backend(error) => error.into(),
+            feed::FeedError::Decode(error) => error.into(),
+        }
+    }
+}
+
 pub struct Store {
     backend: Arc<dyn Backend>,
     cache: Arc<Cache>,
@@ -125,11 +134,25 @@ impl Store {
         self.cache.revision()
     }
 
-    pub fn resource(&self, id: ResourceId) -> &Resource {
-        &self.cache.table(id).resource
+    /// The resource that lies in a folder.
+    pub fn find(&self, folder: &str) -> Option<ResourceRef> {
+        self.cache.find(folder)
     }
 
-    pub fn key(&self, id: ResourceId, namespace: &str, name: &str) -> String {
+    /// Takes in another resource, and reads what is there of it. A resource of the same folder goes on beside it until it
+    /// is [removed](Self::remove).
+    pub async fn add(&self, resource: Resource) -> Result<ResourceRef, StoreError> {
+        self.await_freshness(Freshness::Any).await?;
+        let entering = Entering { cache: &self.cache, table: self.cache.add(resource), filled: false };
+        entering.fill(self).await
+    }
+
+    /// Takes out a resource: its watches end with 410, and its memory is given back.
+    pub fn remove(&self, id: &ResourceRef) {
+        self.cache.remove(id);
+    }
+
+    pub fn key(&self, id: &ResourceRef, namespace: &str, name: &str) -> String {
         self.cache.key(id, namespace, name)
     }
 
@@ -144,42 +167,56 @@ impl Store {
     }
 
     /// The object as the cache has it now. `namespace` is empty in cluster scope.
-    pub fn cached(&self, id: ResourceId, namespace: &str, name: &str) -> Option<Arc<Object>> {
-        let state = self.cache.table(id).lock();
+    pub fn cached(&self, id: &ResourceRef, namespace: &str, name: &str) -> Option<Arc<Object>> {
+        self.look(id, namespace, name).flatten()
+    }
+
+    /// What the cache says of an object; `None` if the resource has been taken out of it.
+    fn look(&self, id: &ResourceRef, namespace: &str, name: &str) -> Option<Option<Arc<Object>>> {
+        let state = id.lock();
+        if !state.is_open() {
+            return None;
+        }
         if namespace.is_empty() {
-            return state.objects.get(name).cloned();
+            return Some(state.objects.get(name).cloned());
         }
         let mut key = String::with_capacity(namespace.len() + name.len() + 1);
         key.push_str(namespace);
         key.push('/');
         key.push_str(name);
-        state.objects.get(&key).cloned()
+        Some(state.objects.get(&key).cloned())
     }
 
     /// All objects as the cache has them now; `None` for a resource that is not cached.
-    pub fn snapshot(&self, id: ResourceId) -> Option<Snapshot> {
-        let table = self.cache.table(id);
-        table.resource.cached.then(|| table.lock().objects.clone())
+    pub fn snapshot(&self, id: &ResourceRef) -> Option<Snapshot> {
+        if !id.resource.cached {
+            return None;
+        }
+        let state = id.lock();
+        state.is_open().then(|| state.objects.clone())
     }
 
     pub async fn get(
         &self,
-        id: ResourceId,
+        id: &ResourceRef,
         namespace: &str,
         name: &str,
         freshness: Freshness,
     ) -> Result<Option<Arc<Object>>, StoreError> {
-        if !self.resource(id).cached {
+        if !id.resource.cached {
             return self.get_stored(id, namespace, name).await;
         }
         self.await_freshness(freshness).await?;
-        Ok(self.cached(id, namespace, name))
+        match self.look(id, namespace, name) {
+            Some(found) => Ok(found),
+            None => self.get_stored(id, namespace, name).await,
+        }
     }
 
     /// The object as etcd has it now, past the cache.
     pub async fn get_stored(
         &self,
-        id: ResourceId,
+        id: &ResourceRef,
         namespace: &str,
         name: &str,
     ) -> Result<Option<Arc<Object>>, StoreError> {
@@ -188,21 +225,21 @@ impl Store {
     }
 
     /// The object in a value that was stored or refused.
-    pub fn decode(&self, id: ResourceId, stored: &KeyValue) -> Result<Arc<Object>, StoreError> {
+    pub fn decode(&self, id: &ResourceRef, stored: &KeyValue) -> Result<Arc<Object>, StoreError> {
         let folder = self.key(id, "", "");
         let key = stored.key.strip_prefix(&folder).unwrap_or(&stored.key);
-        Ok(Arc::new(Object::decode(key, stored, self.cache.table(id).extractor())?))
+        Ok(Arc::new(Object::decode(key, stored, id.extractor())?))
     }
 
     /// The state of a resource to list from: one namespace, or all. Objects after the key `after` only.
     pub async fn list(
         &self,
-        id: ResourceId,
+        id: &ResourceRef,
         namespace: Option<&str>,
         after: Option<&str>,
         at: ListAt,
     ) -> Result<List, StoreError> {
-        if !self.resource(id).cached {
+        if !id.resource.cached {
             return self.list_stored(id, namespace, after, at).await;
         }
         let revision = match at {
@@ -216,9 +253,10 @@ impl Store {
             }
         };
         let held = {
-            let state = self.cache.table(id).lock();
+            let state = id.lock();
             let present = self.cache.revision();
             match revision {
+                _ if !state.is_open() => None,
                 None => Some((state.objects.clone(), present)),
                 Some(wanted) if wanted < self.cache.compacted() => return Err(StoreError::Expired),
                 Some(wanted) => state.at(wanted, present).map(|snapshot| (snapshot, wanted)),
@@ -237,7 +275,7 @@ impl Store {
 
     async fn list_stored(
         &self,
-        id: ResourceId,
+        id: &ResourceRef,
         namespace: Option<&str>,
         after: Option<&str>,
         at: ListAt,
@@ -260,7 +298,7 @@ impl Store {
             after: after.map(str::to_owned),
             source: Source::Snapshot(Snapshot::default()),
         };
-        let mut pages = Pages { id, range, ready: VecDeque::new(), more: first.more, count: first.count };
+        let mut pages = Pages { id: id.clone(), range, ready: VecDeque::new(), more: first.more, count: first.count };
         pages.take(self, &first.items)?;
         list.source = Source::Stored(pages);
         Ok(list)
@@ -275,26 +313,25 @@ impl Store {
     }
 
     /// Keeps what `list` shows, so that its next pages need not be read from etcd.
-    pub fn keep_page(&self, id: ResourceId, list: &List) {
+    pub fn keep_page(&self, id: &ResourceRef, list: &List) {
         if let Source::Snapshot(snapshot) = &list.source {
-            self.cache.table(id).lock().keep_page(list.revision, snapshot.clone());
+            id.lock().keep_page(list.revision, snapshot.clone());
         }
     }
 
-    pub async fn watch(&self, id: ResourceId, filter: Filter, from: WatchFrom) -> Result<Watcher, StoreError> {
+    pub async fn watch(&self, id: &ResourceRef, filter: Filter, from: WatchFrom) -> Result<Watcher, StoreError> {
         let (freshness, with_state) = match from {
             WatchFrom::Revision(_) => (Freshness::Any, false),
             WatchFrom::State(freshness) => (freshness, true),
             WatchFrom::Now(freshness) => (freshness, false),
         };
-        let table = self.cache.table(id);
-        let listed = if with_state && !table.resource.cached {
+        let listed = if with_state && !id.resource.cached {
             Some(self.list_matching(id, &filter).await?)
         } else {
             self.await_freshness(freshness).await?;
             None
         };
-        let mut state = table.lock();
+        let mut state = id.lock();
         let present = self.cache.revision();
         let (after, initial) = match (listed, from) {
             (Some((revision, objects)), _) => (revision, Initial::Listed(objects)),
@@ -302,20 +339,20 @@ impl Store {
             (None, WatchFrom::Now(_)) => (present, Initial::Nothing),
             (None, WatchFrom::Revision(revision)) => (revision, Initial::Nothing),
         };
-        if !state.log.reaches_back_to(after) {
+        if !state.is_open() || !state.log.reaches_back_to(after) {
             return Err(StoreError::Expired);
         }
-        Ok(Watcher::start(self.cache.clone(), self.backend.clone(), id, filter, after, initial, &mut state))
+        Ok(Watcher::start(self.cache.clone(), self.backend.clone(), id.clone(), filter, after, initial, &mut state))
     }
 
     async fn list_matching(
         &self,
-        id: ResourceId,
+        id: &ResourceRef,
         filter: &Filter,
     ) -> Result<(Revision, VecDeque<Arc<Object>>), StoreError> {
         let at = ListAt::Fresh(Freshness::Latest);
         let mut list = self.list_stored(id, filter.namespace.as_deref(), None, at).await?;
-        let selects = &self.resource(id).selects;
+        let selects = &id.resource.selects;
         let mut objects = VecDeque::new();
         loop {
             let chunk = list.chunk(self, PAGE as usize).await?;
@@ -372,6 +409,32 @@ impl Store {
     }
 }
 
+/// A resource that is being read. Given up, it is taken out again.
+struct Entering<'a> {
+    cache: &'a Cache,
+    table: ResourceRef,
+    filled: bool,
+}
+
+impl Entering<'_> {
+    async fn fill(mut self, store: &Store) -> Result<ResourceRef, StoreError> {
+        while !self.filled {
+            let (revision, objects) = feed::read(&*store.backend, self.cache, &self.table, 0).await?;
+            store.newest.reach(revision).await?;
+            self.filled = self.cache.fill(&self.table, objects, revision);
+        }
+        Ok(self.table.clone())
+    }
+}
+
+impl Drop for Entering<'_> {
+    fn drop(&mut self) {
+        if !self.filled {
+            self.cache.remove(&self.table);
+        }
+    }
+}
+
 /// The objects of a resource at one revision, in key order, handed out one by one.
 pub struct List {
     pub revision: Revision,
@@ -386,7 +449,7 @@ enum Source {
 }
 
 struct Pages {
-    id: ResourceId,
+    id: ResourceRef,
     range: Range,
     ready: VecDeque<Arc<Object>>,
     more: bool,
@@ -400,7 +463,7 @@ impl Pages {
             self.range.start = format!("{}\0", last.key);
         }
         for item in items {
-            self.ready.push_back(store.decode(self.id, item)?);
+            self.ready.push_back(store.decode(&self.id, item)?);
         }
         Ok(())
     }

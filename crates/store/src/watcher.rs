@@ -8,11 +8,11 @@ pub use crate::object::EventType;
 use crate::{
     backend::{Backend, BackendError, KeyValue, Range, Revision},
     cache::{
-        Cache, Entry, Old, Snapshot, TableState,
+        Cache, Entry, Old, ResourceRef, Snapshot, TableState,
         subscribers::{Place, Subscriber},
     },
     object::{Object, framed_body, split_key},
-    resource::{Filter, ResourceId, Selects},
+    resource::{Filter, Selects},
 };
 
 /// Events handed out at once.
@@ -71,7 +71,7 @@ pub(crate) enum Initial {
 pub struct Watcher {
     cache: Arc<Cache>,
     backend: Arc<dyn Backend>,
-    id: ResourceId,
+    table: ResourceRef,
     subscriber: Arc<Subscriber>,
     initial: Initial,
     /// The key of the last initial object sent.
@@ -84,13 +84,13 @@ impl Watcher {
     pub(crate) fn start(
         cache: Arc<Cache>,
         backend: Arc<dyn Backend>,
-        id: ResourceId,
+        table: ResourceRef,
         filter: Filter,
         after: Revision,
         initial: Initial,
         state: &mut TableState,
     ) -> Self {
-        let resource = &cache.table(id).resource;
+        let resource = &table.resource;
         let subscriber = Arc::new(Subscriber::new(filter, after));
         let concerned = |(number, entry): (u64, &Arc<Entry>)| {
             entry.concerns(&subscriber.filter, &resource.selects).then_some(number)
@@ -100,13 +100,13 @@ impl Watcher {
             *subscriber.place.lock() = Place::Behind(number);
         }
         state.subscribers.add(subscriber.clone(), resource);
-        Self { cache, backend, id, subscriber, initial, sent: None, position: after }
+        Self { cache, backend, table, subscriber, initial, sent: None, position: after }
     }
 
     /// All events up to this revision have been handed out: what a bookmark may say.
     pub fn position(&mut self) -> Revision {
         if matches!(self.initial, Initial::Nothing) {
-            let state = self.cache.table(self.id).lock();
+            let state = self.table.lock();
             if *self.subscriber.place.lock() == Place::AtHead {
                 self.position = self.position.max(self.cache.revision());
             }
@@ -140,7 +140,7 @@ impl Watcher {
     fn next_initial(&mut self) -> Option<Step> {
         let added =
             |object: Arc<Object>| Event { kind: EventType::Added, revision: object.revision(), object, deleted: None };
-        let selects = &self.cache.table(self.id).resource.selects;
+        let selects = &self.table.resource.selects;
         let filter = &self.subscriber.filter;
         let events: Vec<Event> = match &mut self.initial {
             Initial::Nothing => return None,
@@ -167,7 +167,7 @@ impl Watcher {
 
     /// The next entries that concern this watch, without moving on.
     fn pending(&self) -> Result<Vec<(u64, Arc<Entry>)>, WatchError> {
-        let table = self.cache.table(self.id);
+        let table = &self.table;
         let state = table.lock();
         let from = match *self.subscriber.place.lock() {
             Place::AtHead => return Ok(Vec::new()),
@@ -184,7 +184,7 @@ impl Watcher {
 
     /// Moves behind entry number `last`, to the next one that concerns this watch or to the head.
     fn advance(&mut self, last: u64) {
-        let table = self.cache.table(self.id);
+        let table = &self.table;
         let state = table.lock();
         let mut place = self.subscriber.place.lock();
         if *place == Place::Lost {
@@ -217,7 +217,7 @@ impl Watcher {
         }
         cell.get_or_try_init(|| async {
             let (namespace, name) = split_key(&entry.key);
-            let full = self.cache.key(self.id, namespace, name);
+            let full = self.cache.key(&self.table, namespace, name);
             let range = Range { revision: entry.revision - 1, ..Range::key(&full) };
             let found = match self.backend.range(range).await {
                 Ok(found) => found.items,
@@ -231,12 +231,12 @@ impl Watcher {
     }
 
     fn decode(&self, key: &str, stored: &KeyValue) -> Option<Arc<Object>> {
-        Object::decode(key, stored, self.cache.table(self.id).extractor()).ok().map(Arc::new)
+        Object::decode(key, stored, self.table.extractor()).ok().map(Arc::new)
     }
 
     /// What an entry means under this watch's filter: who enters is ADDED, who leaves is DELETED.
     fn event(&self, entry: &Entry) -> Option<Event> {
-        let selects: &Selects = &self.cache.table(self.id).resource.selects;
+        let selects: &Selects = &self.table.resource.selects;
         let filter = &self.subscriber.filter;
         let matches = |object: &&Arc<Object>| filter.matches(object, selects);
         let old = match &entry.old {
@@ -262,7 +262,7 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        let table = self.cache.table(self.id);
+        let table = &self.table;
         table.lock().subscribers.remove(&self.subscriber, &table.resource);
     }
 }

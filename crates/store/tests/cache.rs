@@ -6,13 +6,13 @@ use std::{sync::Arc, time::Duration};
 
 use api_types::selector::{FieldSelector, Selector};
 use store::{
-    Backend, Check, Event, Field, Filter, Freshness, ListAt, Options, Outcome, Resource, ResourceId, Selects, Step,
+    Backend, Check, Event, Field, Filter, Freshness, ListAt, Options, Outcome, Resource, ResourceRef, Selects, Step,
     Store, StoreError, Transaction, WatchError, WatchFrom, Watcher, Write, memory::Memory,
 };
 
-const PODS: ResourceId = ResourceId(0);
-const NODES: ResourceId = ResourceId(1);
-const EVENTS: ResourceId = ResourceId(2);
+const PODS: &str = "pods";
+const NODES: &str = "minions";
+const EVENTS: &str = "events";
 
 fn resources() -> Vec<Resource> {
     let pods =
@@ -23,6 +23,7 @@ fn resources() -> Vec<Resource> {
         namespaced,
         cached,
         selects,
+        adapt: None,
     };
     let reason = Selects { fields: vec![Field::dotted("reason")], indexed: None };
     vec![
@@ -49,6 +50,10 @@ impl Cluster {
         Self { backend, store }
     }
 
+    fn id(&self, folder: &str) -> ResourceRef {
+        self.store.find(folder).unwrap()
+    }
+
     async fn commit(&self, writes: Vec<Write>) -> i64 {
         match self.store.commit(Transaction { checks: vec![], writes }).await.unwrap() {
             Outcome::Committed { revision } => revision,
@@ -56,29 +61,29 @@ impl Cluster {
         }
     }
 
-    async fn put(&self, id: ResourceId, key: &str, more: &str) -> i64 {
-        self.commit(vec![self.write(id, key, more)]).await
+    async fn put(&self, folder: &str, key: &str, more: &str) -> i64 {
+        self.commit(vec![self.write(folder, key, more)]).await
     }
 
-    fn write(&self, id: ResourceId, key: &str, more: &str) -> Write {
+    fn write(&self, folder: &str, key: &str, more: &str) -> Write {
         let (namespace, name) = key.split_once('/').unwrap_or(("", key));
         let value = format!(
             r#"{{"apiVersion":"v1","kind":"K","metadata":{{"name":"{name}","labels":{{"n":"{name}"}}}},{more}"z":0}}"#
         );
-        Write::put(self.store.key(id, namespace, name), value)
+        Write::put(self.store.key(&self.id(folder), namespace, name), value)
     }
 
-    async fn delete(&self, id: ResourceId, key: &str) -> i64 {
+    async fn delete(&self, folder: &str, key: &str) -> i64 {
         let (namespace, name) = key.split_once('/').unwrap_or(("", key));
-        self.commit(vec![Write::delete(self.store.key(id, namespace, name))]).await
+        self.commit(vec![Write::delete(self.store.key(&self.id(folder), namespace, name))]).await
     }
 
-    async fn watch(&self, id: ResourceId, filter: Filter, from: WatchFrom) -> Watcher {
-        self.store.watch(id, filter, from).await.unwrap()
+    async fn watch(&self, folder: &str, filter: Filter, from: WatchFrom) -> Watcher {
+        self.store.watch(&self.id(folder), filter, from).await.unwrap()
     }
 
-    async fn keys(&self, id: ResourceId, namespace: Option<&str>, at: ListAt) -> Result<Vec<String>, StoreError> {
-        let mut list = self.store.list(id, namespace, None, at).await?;
+    async fn keys(&self, folder: &str, namespace: Option<&str>, at: ListAt) -> Result<Vec<String>, StoreError> {
+        let mut list = self.store.list(&self.id(folder), namespace, None, at).await?;
         let mut keys = Vec::new();
         loop {
             let chunk = list.chunk(&self.store, 3).await?;
@@ -126,7 +131,7 @@ async fn reads_see_every_acknowledged_write() {
     let cluster = Cluster::new().await;
     for n in 0..20 {
         cluster.put(PODS, &format!("a/p{n}"), "").await;
-        let found = cluster.store.get(PODS, "a", &format!("p{n}"), Freshness::Latest).await.unwrap();
+        let found = cluster.store.get(&cluster.id(PODS), "a", &format!("p{n}"), Freshness::Latest).await.unwrap();
         assert!(found.is_some());
     }
     assert_eq!(cluster.keys(PODS, Some("a"), LATEST).await.unwrap().len(), 20);
@@ -176,7 +181,7 @@ async fn a_watch_with_state_begins_with_it() {
     expect(&mut watcher, &["ADDED a/p", "ADDED b/p", "SYNCED", "MODIFIED a/p"]).await;
     assert_eq!(watcher.position(), changed);
     let last = cluster.put(NODES, "n", r#""x":1,"#).await;
-    cluster.store.get(NODES, "", "n", Freshness::Latest).await.unwrap();
+    cluster.store.get(&cluster.id(NODES), "", "n", Freshness::Latest).await.unwrap();
     assert_eq!(watcher.position(), last, "a bookmark tells of revisions that changed nothing here");
 }
 
@@ -187,7 +192,7 @@ async fn a_watch_resumes_after_any_revision_it_has_seen() {
     for n in 0..5 {
         revisions.push(cluster.put(PODS, &format!("a/p{n}"), "").await);
     }
-    cluster.store.get(PODS, "a", "p4", Freshness::Latest).await.unwrap();
+    cluster.store.get(&cluster.id(PODS), "a", "p4", Freshness::Latest).await.unwrap();
     for (n, revision) in revisions.iter().enumerate() {
         let mut watcher = cluster.watch(PODS, Filter::default(), WatchFrom::Revision(*revision)).await;
         let rest: Vec<String> = (n + 1..5).map(|n| format!("ADDED a/p{n}")).collect();
@@ -201,9 +206,9 @@ async fn one_revision_is_seen_as_a_whole() {
     let cluster = Cluster::new().await;
     let both = vec![cluster.write(PODS, "a/p", ""), cluster.write(NODES, "n", ""), cluster.write(PODS, "a/q", "")];
     let revision = cluster.commit(both).await;
-    let list = cluster.store.list(PODS, None, None, LATEST).await.unwrap();
+    let list = cluster.store.list(&cluster.id(PODS), None, None, LATEST).await.unwrap();
     assert_eq!((list.revision, list.snapshot().unwrap().len()), (revision, 2));
-    assert!(cluster.store.cached(NODES, "", "n").is_some());
+    assert!(cluster.store.cached(&cluster.id(NODES), "", "n").is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,13 +220,13 @@ async fn only_a_pending_matching_event_lost_ends_a_watch() {
     for n in 0..50 {
         cluster.put(PODS, &format!("a/p{n}"), "").await;
     }
-    cluster.store.get(PODS, "a", "x", Freshness::Latest).await.unwrap();
+    cluster.store.get(&cluster.id(PODS), "a", "x", Freshness::Latest).await.unwrap();
     assert_eq!(slow.next().await.unwrap_err(), WatchError::Expired);
     cluster.put(PODS, "idle/p", "").await;
     expect(&mut idle, &["ADDED idle/p"]).await;
-    let late = cluster.store.watch(PODS, Filter::default(), WatchFrom::Revision(start)).await;
+    let late = cluster.store.watch(&cluster.id(PODS), Filter::default(), WatchFrom::Revision(start)).await;
     assert_eq!(late.err(), Some(StoreError::Expired));
-    let quiet = cluster.store.watch(NODES, Filter::default(), WatchFrom::Revision(start)).await;
+    let quiet = cluster.store.watch(&cluster.id(NODES), Filter::default(), WatchFrom::Revision(start)).await;
     assert!(quiet.is_ok(), "no node's change was lost");
 }
 
@@ -231,15 +236,15 @@ async fn pages_show_one_revision_until_it_is_compacted() {
     for n in 0..6 {
         cluster.put(PODS, &format!("a/p{n}"), "").await;
     }
-    let mut first = cluster.store.list(PODS, None, None, LATEST).await.unwrap();
+    let mut first = cluster.store.list(&cluster.id(PODS), None, None, LATEST).await.unwrap();
     let revision = first.revision;
     assert_eq!(first.chunk(&cluster.store, 2).await.unwrap().len(), 2);
     assert_eq!(first.remaining("a/p1", 2), 4);
-    cluster.store.keep_page(PODS, &first);
+    cluster.store.keep_page(&cluster.id(PODS), &first);
     cluster.delete(PODS, "a/p4").await;
     cluster.put(PODS, "a/p9", "").await;
     let rest = async |after: &'static str| {
-        let mut list = cluster.store.list(PODS, None, Some(after), ListAt::Exact(revision)).await?;
+        let mut list = cluster.store.list(&cluster.id(PODS), None, Some(after), ListAt::Exact(revision)).await?;
         Ok::<_, StoreError>(
             list.chunk(&cluster.store, 10).await?.iter().map(|o| o.key().to_owned()).collect::<Vec<_>>(),
         )
@@ -251,7 +256,7 @@ async fn pages_show_one_revision_until_it_is_compacted() {
     let present = cluster.backend.revision().await.unwrap();
     cluster.commit(vec![Write::put("/registry/compact_rev_key", present.to_string())]).await;
     cluster.backend.compact(present).await.unwrap();
-    cluster.store.get(PODS, "a", "x", Freshness::Latest).await.unwrap();
+    cluster.store.get(&cluster.id(PODS), "a", "x", Freshness::Latest).await.unwrap();
     assert_eq!(rest("a/p1").await, Err(StoreError::Expired));
 }
 
@@ -284,11 +289,57 @@ async fn a_label_selects_in_lists_and_watches() {
 async fn a_refused_transaction_tells_what_is_there() {
     let cluster = Cluster::new().await;
     let revision = cluster.put(PODS, "a/p", "").await;
-    let key = cluster.store.key(PODS, "a", "p");
+    let key = cluster.store.key(&cluster.id(PODS), "a", "p");
     let transaction = Transaction { checks: vec![Check::absent(&key)], writes: vec![Write::delete(&key)] };
     let Outcome::Refused { current, .. } = cluster.store.commit(transaction).await.unwrap() else {
         panic!("it exists")
     };
-    let object = cluster.store.decode(PODS, current[0].as_ref().unwrap()).unwrap();
+    let object = cluster.store.decode(&cluster.id(PODS), current[0].as_ref().unwrap()).unwrap();
     assert_eq!((object.key(), object.revision()), ("a/p", revision));
+}
+
+fn widgets(phase: &'static str) -> Resource {
+    let adapt = move |json: &[u8]| {
+        let mut value: serde_json::Value = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+        value["phase"] = phase.into();
+        Ok(Some(value.to_string().into_bytes()))
+    };
+    Resource {
+        folder: "example.com/widgets".into(),
+        label: "widgets.example.com".into(),
+        namespaced: true,
+        cached: true,
+        selects: Selects::default(),
+        adapt: Some(store::Adapt::new(adapt)),
+    }
+}
+
+/// A resource that comes late sees what was there, and what happens; one that goes ends its watches and reads past the cache.
+#[tokio::test]
+async fn resources_come_and_go() {
+    let cluster = Cluster::new().await;
+    let object = r#"{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"name":"a"}}"#;
+    cluster.commit(vec![Write::put("/registry/example.com/widgets/n/a", object)]).await;
+    let old = cluster.store.add(widgets("old")).await.unwrap();
+    let read = async |id: &ResourceRef| {
+        cluster.store.get(id, "n", "a", Freshness::Latest).await.unwrap().unwrap().value()["phase"].clone()
+    };
+    assert_eq!(read(&old).await, "old");
+    let mut watch = cluster.store.watch(&old, Filter::default(), WatchFrom::Now(Freshness::Latest)).await.unwrap();
+    cluster.put("example.com/widgets", "n/b", "").await;
+    assert!(matches!(watch.next().await, Ok(Step::Events(events)) if events.len() == 1));
+
+    let new = cluster.store.add(widgets("new")).await.unwrap();
+    assert_eq!((read(&old).await, read(&new).await), ("old".into(), "new".into()));
+    cluster.store.remove(&old);
+    assert_eq!(watch.next().await.unwrap_err(), WatchError::Expired);
+    let again = cluster.store.watch(&old, Filter::default(), WatchFrom::Now(Freshness::Any)).await;
+    assert!(matches!(again, Err(StoreError::Expired)));
+    cluster.put("example.com/widgets", "n/c", "").await;
+    assert_eq!(read(&old).await, "old", "from the backend");
+    let mut list = cluster.store.list(&old, None, None, LATEST).await.unwrap();
+    assert_eq!(list.chunk(&cluster.store, 9).await.unwrap().len(), 3);
+    assert_eq!(cluster.store.snapshot(&new).unwrap().len(), 3);
+    cluster.store.remove(&new);
+    assert!(cluster.store.find("example.com/widgets").is_none());
 }

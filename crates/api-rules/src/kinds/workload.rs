@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{pod, validate_label_selector};
 use crate::{
-    kind::{ScalePaths, Subresource},
+    kind::{ScalePaths, SelectorPath, Subresource},
     names::not_negative,
     typed::GET_PATCH_UPDATE,
     value,
@@ -19,7 +19,7 @@ use crate::{
 pub const SCALE: ScalePaths = ScalePaths {
     spec_replicas: &["spec", "replicas"],
     status_replicas: &["status", "replicas"],
-    selector: &["spec", "selector"],
+    selector: SelectorPath::Selector(&["spec", "selector"]),
 };
 
 /// The `scale` subresource.

@@ -12,26 +12,20 @@ mod v2_protobuf;
 
 use serde_json::{Map, Value, json};
 
-use crate::{kind::Kind, kinds};
+use crate::kind::Kind;
 
 pub use v2_protobuf::encode as v2_protobuf;
 
 /// The API level that the types are of.
 const VERSION: &str = "v1.36.0";
 
-/// The v3 document of a group (empty for the core) and version; without paths or schemas if nothing of it is served.
-pub fn v3_group(group: &str, version: &str) -> Value {
-    let served: Vec<_> =
-        kinds::all().iter().copied().filter(|k| (k.names().group, k.names().version) == (group, version)).collect();
-    v3(&served)
+/// The v2 document of all kinds, as JSON; [`v2_protobuf`] encodes it for clients that insist.
+pub fn v2(served: &[&dyn Kind]) -> Value {
+    v2::from_v3(v3(served))
 }
 
-/// The v2 document of everything, as JSON; [`v2_protobuf`] encodes it for clients that insist.
-pub fn v2_document() -> Value {
-    v2::from_v3(v3(kinds::all()))
-}
-
-fn v3(served: &[&'static dyn Kind]) -> Value {
+/// The v3 document of the kinds of one group and version.
+pub fn v3(served: &[&dyn Kind]) -> Value {
     let mut all: Map<String, Value> = Map::new();
     for kind in served {
         all.extend(paths::of(*kind));

@@ -16,7 +16,7 @@ const PATCHES: [&str; 3] =
     ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
 
 /// All paths of a kind; none if it is only a body.
-pub fn of(kind: &'static dyn Kind) -> Map<String, Value> {
+pub fn of(kind: &dyn Kind) -> Map<String, Value> {
     let names = kind.names();
     let mut all = Map::new();
     if names.plural.is_empty() {
@@ -52,14 +52,14 @@ pub fn of(kind: &'static dyn Kind) -> Map<String, Value> {
     all
 }
 
-struct Paths {
-    kind: &'static dyn Kind,
+struct Paths<'a> {
+    kind: &'a dyn Kind,
     /// `CoreV1`, `AppsV1`: the group as operation ids name it.
     group: String,
     namespaced: bool,
 }
 
-impl Paths {
+impl Paths<'_> {
     fn collection(&self, verbs: &[&str]) -> Map<String, Value> {
         let own = schemas::name_of(self.kind);
         let mut item = self.shared(false);
@@ -124,7 +124,13 @@ impl Paths {
     fn subresource(&self, sub: &crate::kind::Subresource) -> Map<String, Value> {
         let mut item = self.shared(true);
         let suffix = capitalised(sub.name);
-        let Some(body) = kinds::find_kind(sub.group, sub.version, sub.kind) else {
+        let own = self.kind.names();
+        let body = if (sub.group, sub.version, sub.kind) == (own.group, own.version, own.kind) {
+            Some(self.kind)
+        } else {
+            kinds::find_kind(sub.group, sub.version, sub.kind).map(|kind| kind as &dyn Kind)
+        };
+        let Some(body) = body else {
             self.connect(&mut item, sub, &suffix);
             return item;
         };

@@ -13,7 +13,7 @@ const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 pub const REF: &str = "#/components/schemas/";
 
 /// The definitions that these kinds and their paths need.
-pub fn of(served: &[&'static dyn Kind]) -> Map<String, Value> {
+pub fn of(served: &[&dyn Kind]) -> Map<String, Value> {
     let mut generator = schema::generator();
     let mut roots: Vec<(String, &Names)> =
         served.iter().map(|kind| (kind.add_schema(&mut generator), kind.names())).collect();
@@ -58,7 +58,7 @@ pub fn gvk(names: &Names) -> Value {
 
 /// The definition that belongs to a kind.
 pub fn name_of(kind: &dyn Kind) -> String {
-    kind.schema().name.clone()
+    kind.definition().to_owned()
 }
 
 pub fn list_name_of(kind: &dyn Kind) -> String {

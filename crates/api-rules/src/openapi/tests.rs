@@ -3,6 +3,16 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::kinds;
+
+fn v3_group(group: &str, version: &str) -> Value {
+    let of_group = |kind: &&&dyn Kind| (kind.names().group, kind.names().version) == (group, version);
+    v3(&kinds::all().iter().filter(of_group).map(|kind| *kind as &dyn Kind).collect::<Vec<_>>())
+}
+
+fn v2_document() -> Value {
+    v2(&kinds::all().iter().map(|kind| *kind as &dyn Kind).collect::<Vec<_>>())
+}
 
 fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
     match value {

@@ -54,7 +54,7 @@ impl Chain {
     /// Waits until the cache has everything that was written before now.
     async fn refresh(&self) -> Result<(), Status> {
         let Some(id) = self.core.resource("", "namespaces") else { return Ok(()) };
-        self.core.store.get(id, "", "default", Freshness::Latest).await.map(|_| ()).map_err(answer::store_error)
+        self.core.store.get(&id, "", "default", Freshness::Latest).await.map(|_| ()).map_err(answer::store_error)
     }
 }
 

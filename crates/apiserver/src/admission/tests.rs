@@ -43,7 +43,7 @@ async fn a_namespace_created_a_moment_ago_counts() {
     assert_eq!(missing.message, r#"namespaces "shop" not found"#);
     let id = chain.core.resource("", "namespaces").unwrap();
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "uid": "u"}});
-    let put = store::Write::put(chain.core.store.key(id, "", "shop"), api_rules::encode(&namespace));
+    let put = store::Write::put(chain.core.store.key(&id, "", "shop"), api_rules::encode(&namespace));
     chain.core.store.commit(store::Transaction { checks: Vec::new(), writes: vec![put] }).await.unwrap();
     chain.mutate(&in_shop, &mut json!({})).await.unwrap();
 }

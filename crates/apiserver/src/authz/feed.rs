@@ -69,7 +69,7 @@ async fn follow_once(
     is_first: &mut bool,
 ) -> anyhow::Result<()> {
     let Some(id) = core.resource(group, resource) else { anyhow::bail!("not a stored resource") };
-    let mut watcher = core.store.watch(id, Filter::everything(), WatchFrom::State(Freshness::Any)).await?;
+    let mut watcher = core.store.watch(&id, Filter::everything(), WatchFrom::State(Freshness::Any)).await?;
     let mut seen = Some(HashSet::new());
     loop {
         match watcher.next().await? {

@@ -57,7 +57,7 @@ pub async fn keep(core: &Core, services: &ServiceAllocator, living: &Living<'_>)
         let id = core.resource(group, resource).with_context(|| format!("{resource} is not stored"))?;
         let mut filter = Filter::namespace("default");
         filter.fields = FieldSelector::parse(&format!("metadata.name={NAME}"))?;
-        watchers.push(core.store.watch(id, filter, WatchFrom::Now(Freshness::Any)).await?);
+        watchers.push(core.store.watch(&id, filter, WatchFrom::Now(Freshness::Any)).await?);
     }
     let mut renewal = tokio::time::interval(RENEWAL);
     renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);

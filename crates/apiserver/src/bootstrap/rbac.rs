@@ -135,9 +135,9 @@ async fn aggregated_rules(core: &Core, role: &Value) -> anyhow::Result<Vec<Rule>
         .collect();
     let Some(id) = core.resource("rbac.authorization.k8s.io", "clusterroles") else { return Ok(Vec::new()) };
     // The newest state, which includes what was written just now.
-    core.store.get(id, "", "cluster-admin", Freshness::Latest).await?;
+    core.store.get(&id, "", "cluster-admin", Freshness::Latest).await?;
     let mut found: BTreeMap<String, Value> = BTreeMap::new();
-    for object in core.store.snapshot(id).into_iter().flat_map(|all| all.iter().cloned().collect::<Vec<_>>()) {
+    for object in core.store.snapshot(&id).into_iter().flat_map(|all| all.iter().cloned().collect::<Vec<_>>()) {
         if selectors.iter().any(|selector| selector.matches(&object.labels()))
             && role["metadata"]["name"] != *object.name()
         {

@@ -45,10 +45,10 @@ async fn the_way_to_the_api_comes_back() {
     let id = core.resource("", "services").unwrap();
     let mut watcher = core
         .store
-        .watch(id, store::Filter::everything(), store::WatchFrom::State(store::Freshness::Latest))
+        .watch(&id, store::Filter::everything(), store::WatchFrom::State(store::Freshness::Latest))
         .await
         .unwrap();
-    let mut writes = vec![store::Write::delete(core.store.key(id, "default", "kubernetes"))];
+    let mut writes = vec![store::Write::delete(core.store.key(&id, "default", "kubernetes"))];
     let old = core.cached("", "services", "default", "kubernetes").unwrap();
     writes.extend(crate::claims::Claimant::release(&*services, &old.value()).await.unwrap().writes);
     core.store.commit(store::Transaction { checks: Vec::new(), writes }).await.unwrap();
@@ -115,6 +115,6 @@ async fn until_led_to(core: &Core, addresses: &[&str]) {
 /// The revision after a consistent read: the cache has everything.
 async fn newest(core: &Core) -> i64 {
     let id = core.resource("", "namespaces").unwrap();
-    core.store.get(id, "", "default", store::Freshness::Latest).await.unwrap();
+    core.store.get(&id, "", "default", store::Freshness::Latest).await.unwrap();
     core.store.revision()
 }

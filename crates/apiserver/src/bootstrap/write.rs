@@ -46,7 +46,7 @@ pub async fn present(core: &Core, kind: &dyn Kind, object: &Value) -> anyhow::Re
     let names = kind.names();
     let id = core.resource(names.group, names.plural).with_context(|| format!("{} is not stored", names.plural))?;
     let (namespace, name) = place(object);
-    let found = core.store.get(id, namespace, name, Freshness::Latest).await?;
+    let found = core.store.get(&id, namespace, name, Freshness::Latest).await?;
     Ok(match found {
         Some(found) => (Some(found.value()), found.revision()),
         None => (None, 0),
@@ -77,7 +77,7 @@ pub async fn commit(
     let names = kind.names();
     let id = core.resource(names.group, names.plural).with_context(|| format!("{} is not stored", names.plural))?;
     let (namespace, name) = place(&object);
-    let key = core.store.key(id, namespace, name);
+    let key = core.store.key(&id, namespace, name);
     let mut stored = kind.to_storage(object);
     if let Some(metadata) = stored["metadata"].as_object_mut() {
         metadata.shift_remove("resourceVersion");

@@ -3,7 +3,7 @@
 use api_rules::{Kind, Scope};
 use serde_json::{Value, json};
 
-use super::Group;
+use crate::registry::Group;
 
 pub fn document<'a>(groups: impl Iterator<Item = &'a Group>, version: &str) -> Value {
     json!({
@@ -18,9 +18,9 @@ fn group(group: &Group) -> Value {
     let versions: Vec<Value> = group
         .versions
         .iter()
-        .map(|(version, kinds)| {
-            let resources: Vec<Value> = kinds.iter().map(|kind| resource(*kind)).collect();
-            json!({"version": version, "resources": resources, "freshness": "Current"})
+        .map(|of| {
+            let resources: Vec<Value> = of.served.iter().map(|served| resource(&*served.kind)).collect();
+            json!({"version": of.version, "resources": resources, "freshness": "Current"})
         })
         .collect();
     let metadata = if group.name.is_empty() { json!({}) } else { json!({"name": group.name}) };

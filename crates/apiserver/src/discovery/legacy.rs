@@ -4,12 +4,12 @@ use api_rules::{Kind, Scope};
 use api_types::names::api_version;
 use serde_json::{Value, json};
 
-use super::Group;
+use crate::registry::Group;
 
 /// All documents by path.
 pub fn documents(groups: &[Group], server_address: &str) -> Vec<(String, Value)> {
     let (core, named): (Vec<_>, Vec<_>) = groups.iter().partition(|group| group.name.is_empty());
-    let core_versions: Vec<_> = core.iter().flat_map(|group| &group.versions).map(|(version, _)| *version).collect();
+    let core_versions: Vec<_> = core.iter().flat_map(|group| &group.versions).map(|of| of.version).collect();
     let mut documents = vec![
         (
             "/api".to_owned(),
@@ -33,16 +33,16 @@ pub fn documents(groups: &[Group], server_address: &str) -> Vec<(String, Value)>
             }
             documents.push((folder.clone(), document));
         }
-        for (version, kinds) in &each.versions {
-            let group_version = api_version(each.name, version);
-            let resources: Vec<Value> = kinds.iter().flat_map(|kind| resources(*kind)).collect();
+        for of in &each.versions {
+            let group_version = api_version(each.name, of.version);
+            let resources: Vec<Value> = of.served.iter().flat_map(|served| resources(&*served.kind)).collect();
             let document = json!({
                 "kind": "APIResourceList",
                 "apiVersion": "v1",
                 "groupVersion": group_version,
                 "resources": resources,
             });
-            documents.push((format!("{folder}/{version}"), document));
+            documents.push((format!("{folder}/{}", of.version), document));
         }
     }
     documents
@@ -52,7 +52,7 @@ fn group(group: &Group) -> Value {
     let versions: Vec<Value> = group
         .versions
         .iter()
-        .map(|(version, _)| json!({"groupVersion": api_version(group.name, version), "version": version}))
+        .map(|of| json!({"groupVersion": api_version(group.name, of.version), "version": of.version}))
         .collect();
     json!({"name": group.name, "versions": versions, "preferredVersion": versions[0]})
 }

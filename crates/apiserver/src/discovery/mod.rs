@@ -1,23 +1,30 @@
-//! `/api` and `/apis`: what is served, derived from the one list of kinds.
+//! `/api` and `/apis`: what is served, derived from the registry of kinds.
 //!
 //! In the legacy form (one document per group and version) and, where `Accept` asks for it, in the aggregated form (all at
-//! once, with an ETag). The documents do not change while the server runs, so each is written once.
+//! once, with an ETag). The documents are written once for each registry, by the first request that comes after it changed.
 
 mod aggregated;
 mod legacy;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use api_rules::{Kind, kinds};
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use component::serve::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::answer;
+use crate::{answer, registry::Registry};
 
 pub struct Discovery {
+    server_address: String,
+    current: ArcSwapOption<Documents>,
+}
+
+/// All documents of one registry.
+struct Documents {
+    registry: Arc<Registry>,
     /// By path.
     legacy: HashMap<String, Document>,
     /// By root (`/api` or `/apis`) and version of the form.
@@ -39,8 +46,42 @@ const VERSIONS: [(&str, &str); 2] = [
 impl Discovery {
     /// `server_address` is told to clients in `/api`.
     pub fn new(server_address: &str) -> Self {
-        let groups = Group::all(kinds::all());
-        let legacy = legacy::documents(&groups, server_address);
+        Self { server_address: server_address.to_owned(), current: ArcSwapOption::empty() }
+    }
+
+    /// `None` for paths that are not of discovery.
+    pub fn serve(&self, registry: &Arc<Registry>, path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
+        let path = path.trim_end_matches('/');
+        if !path.starts_with("/api") {
+            return None;
+        }
+        let documents = self.documents(registry);
+        let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let wanted = aggregated_version(accepted);
+        let root = ["/api", "/apis"].into_iter().find(|root| *root == path);
+        let document = match (root, wanted) {
+            (Some(root), Some(version)) => documents.aggregated.get(&(root, version))?,
+            _ => documents.legacy.get(path)?,
+        };
+        Some(document.answer(headers))
+    }
+
+    fn documents(&self, registry: &Arc<Registry>) -> Arc<Documents> {
+        match &*self.current.load() {
+            Some(current) if Arc::ptr_eq(&current.registry, registry) => current.clone(),
+            _ => {
+                let documents = Arc::new(Documents::new(registry.clone(), &self.server_address));
+                self.current.store(Some(documents.clone()));
+                documents
+            }
+        }
+    }
+}
+
+impl Documents {
+    fn new(registry: Arc<Registry>, server_address: &str) -> Self {
+        let groups = registry.groups();
+        let legacy = legacy::documents(groups, server_address);
         let legacy =
             legacy.into_iter().map(|(path, value)| (path, Document::new(&value, "application/json"))).collect();
         let mut aggregated = HashMap::new();
@@ -50,20 +91,7 @@ impl Discovery {
                 aggregated.insert((root, version), Document::new(&value, content_type));
             }
         }
-        Self { legacy, aggregated }
-    }
-
-    /// `None` for paths that are not of discovery.
-    pub fn serve(&self, path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
-        let path = path.trim_end_matches('/');
-        let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let wanted = aggregated_version(accepted);
-        let root = ["/api", "/apis"].into_iter().find(|root| *root == path);
-        let document = match (root, wanted) {
-            (Some(root), Some(version)) => self.aggregated.get(&(root, version))?,
-            _ => self.legacy.get(path)?,
-        };
-        Some(document.answer(headers))
+        Self { legacy, aggregated, registry }
     }
 }
 
@@ -107,40 +135,6 @@ impl Document {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
         headers.insert(header::VARY, HeaderValue::from_static("Accept"));
         response
-    }
-}
-
-/// The kinds of one group, by version; both in the order of the list of kinds, so the first version is preferred.
-struct Group {
-    name: &'static str,
-    versions: Vec<(&'static str, Vec<&'static dyn Kind>)>,
-}
-
-impl Group {
-    fn all(kinds: &[&'static dyn Kind]) -> Vec<Self> {
-        let mut groups: Vec<Self> = Vec::new();
-        for kind in kinds.iter().copied().filter(|kind| !kind.names().plural.is_empty()) {
-            let names = kind.names();
-            let group = match groups.iter().position(|group| group.name == names.group) {
-                Some(at) => &mut groups[at],
-                None => {
-                    groups.push(Self { name: names.group, versions: Vec::new() });
-                    groups.last_mut().expect("just pushed")
-                }
-            };
-            match group.versions.iter_mut().find(|(version, _)| *version == names.version) {
-                Some((_, kinds)) => kinds.push(kind),
-                None => group.versions.push((names.version, vec![kind])),
-            }
-        }
-        for (_, kinds) in groups.iter_mut().flat_map(|group| &mut group.versions) {
-            kinds.sort_by_key(|kind| kind.names().plural);
-        }
-        groups
-    }
-
-    fn root(&self) -> &'static str {
-        if self.name.is_empty() { "/api" } else { "/apis" }
     }
 }
 

@@ -1,10 +1,12 @@
 use http_body_util::BodyExt;
 
 use super::*;
+use crate::test_core;
 
 async fn get(path: &str, accept: &str) -> Option<(HeaderMap, Value)> {
     let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
-    let (parts, body) = Discovery::new("192.0.2.1:6443").serve(path, &headers)?.into_parts();
+    let (parts, body) =
+        Discovery::new("192.0.2.1:6443").serve(&Arc::new(test_core::registry()), path, &headers)?.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     Some((parts.headers, serde_json::from_slice(&bytes).unwrap()))
 }
@@ -44,8 +46,8 @@ async fn aggregated() {
 
 #[test]
 fn an_unchanged_document_is_not_sent_again() {
-    let discovery = Discovery::new("x");
-    let etag = discovery.serve("/apis", &HeaderMap::new()).unwrap().headers()[header::ETAG].clone();
+    let (discovery, registry) = (Discovery::new("x"), Arc::new(test_core::registry()));
+    let etag = discovery.serve(&registry, "/apis", &HeaderMap::new()).unwrap().headers()[header::ETAG].clone();
     let headers = HeaderMap::from_iter([(header::IF_NONE_MATCH, etag)]);
-    assert_eq!(discovery.serve("/apis", &headers).unwrap().status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(discovery.serve(&registry, "/apis", &headers).unwrap().status(), StatusCode::NOT_MODIFIED);
 }

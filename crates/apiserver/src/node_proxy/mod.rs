@@ -134,7 +134,7 @@ impl NodeProxy {
 async fn find(core: &Core, resource: &'static str, namespace: &str, name: &str) -> Result<Value, Status> {
     let missing = || Status::not_found(&GroupResource::new("", resource), name);
     let id = core.resource("", resource).ok_or_else(missing)?;
-    let found = core.store.get(id, namespace, name, Freshness::Latest).await.map_err(answer::store_error)?;
+    let found = core.store.get(&id, namespace, name, Freshness::Latest).await.map_err(answer::store_error)?;
     found.map(|object| object.value()).ok_or_else(missing)
 }
 

@@ -1,14 +1,15 @@
-//! `/openapi/v2` and `/openapi/v3`: the documents that `api-rules` derives from the types, served from memory.
+//! `/openapi/v2` and `/openapi/v3`: the documents that `api-rules` derives from the kinds, served from memory.
 //!
 //! They are made when first asked for, and kept compressed: nearly all clients ask for that, and a few hundred kilobytes
-//! stand for several megabytes. Version 2 is also served as protobuf, which is all that client-go asks for there.
+//! stand for several megabytes. Version 2 is also served as protobuf, which is all that client-go asks for there. When the
+//! kinds change, the documents of groups that did not are kept.
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use api_rules::{kinds, openapi};
+use api_rules::openapi;
 use api_types::Status;
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use component::serve::Body;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
@@ -16,7 +17,10 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::answer;
+use crate::{
+    answer,
+    registry::{GroupVersion, Registry},
+};
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
@@ -25,15 +29,23 @@ const PROTOBUF_BEFORE: &str = "application/com.github.proto-openapi.spec.v2@v1.0
 
 #[derive(Default)]
 pub struct OpenApi {
-    v2: OnceLock<Document>,
-    v2_protobuf: OnceLock<Document>,
-    v3: OnceLock<V3>,
+    current: ArcSwapOption<Documents>,
 }
 
-struct V3 {
-    index: Document,
-    /// By path below `/openapi/v3/`: `api/v1`, `apis/apps/v1`.
-    groups: BTreeMap<String, Document>,
+/// All documents of one registry.
+struct Documents {
+    registry: Arc<Registry>,
+    v2: OnceLock<Document>,
+    v2_protobuf: OnceLock<Document>,
+    index: OnceLock<Document>,
+    groups: Vec<Arc<GroupDocument>>,
+}
+
+struct GroupDocument {
+    of: Arc<GroupVersion>,
+    /// Below `/openapi/v3/`: `api/v1`, `apis/apps/v1`.
+    path: String,
+    document: OnceLock<Document>,
 }
 
 struct Document {
@@ -49,15 +61,18 @@ impl OpenApi {
     }
 
     /// `None` for other paths.
-    pub fn serve(&self, path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
+    pub fn serve(&self, registry: &Arc<Registry>, path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
+        let path = path.strip_prefix("/openapi/")?;
+        let documents = self.documents(registry);
         let protobuf = accepts(headers, &[PROTOBUF, PROTOBUF_BEFORE]);
         let document = match path {
-            "/openapi/v2" if protobuf => self
-                .v2_protobuf
-                .get_or_init(|| Document::new(PROTOBUF, || openapi::v2_protobuf(&openapi::v2_document()))),
-            "/openapi/v2" => self.v2.get_or_init(|| Document::json(openapi::v2_document)),
-            "/openapi/v3" => &self.v3().index,
-            _ => self.v3().groups.get(path.strip_prefix("/openapi/v3/")?)?,
+            "v2" if protobuf => documents.v2_protobuf(),
+            "v2" => documents.v2(),
+            "v3" => documents.index(),
+            _ => {
+                let path = path.strip_prefix("v3/")?;
+                documents.groups.iter().find(|group| group.path == path)?.document()
+            }
         };
         Some(if document.media != JSON || accepts_json(headers) {
             document.answer(headers)
@@ -66,31 +81,71 @@ impl OpenApi {
         })
     }
 
-    fn v3(&self) -> &V3 {
-        self.v3.get_or_init(|| {
-            let groups: BTreeMap<String, Document> = group_versions()
-                .map(|(group, version)| {
-                    let path =
-                        if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
-                    (path, Document::json(|| openapi::v3_group(group, version)))
-                })
-                .collect();
-            let paths: serde_json::Map<String, Value> = groups
+    fn documents(&self, registry: &Arc<Registry>) -> Arc<Documents> {
+        let current = self.current.load();
+        match &*current {
+            Some(current) if Arc::ptr_eq(&current.registry, registry) => current.clone(),
+            before => {
+                let documents = Arc::new(Documents::new(registry.clone(), before.as_deref()));
+                self.current.store(Some(documents.clone()));
+                documents
+            }
+        }
+    }
+}
+
+impl Documents {
+    fn new(registry: Arc<Registry>, before: Option<&Self>) -> Self {
+        let known = |of: &Arc<GroupVersion>| {
+            before.and_then(|before| before.groups.iter().find(|group| Arc::ptr_eq(&group.of, of))).cloned()
+        };
+        let groups = registry
+            .group_versions()
+            .map(|of| known(of).unwrap_or_else(|| Arc::new(GroupDocument::new(of.clone()))))
+            .collect();
+        Self { registry, v2: OnceLock::new(), v2_protobuf: OnceLock::new(), index: OnceLock::new(), groups }
+    }
+
+    fn v2(&self) -> &Document {
+        self.v2.get_or_init(|| Document::json(|| self.v2_value()))
+    }
+
+    fn v2_protobuf(&self) -> &Document {
+        self.v2_protobuf.get_or_init(|| Document::new(PROTOBUF, || openapi::v2_protobuf(&self.v2_value())))
+    }
+
+    fn v2_value(&self) -> Value {
+        openapi::v2(&self.registry.group_versions().flat_map(|of| of.kinds()).collect::<Vec<_>>())
+    }
+
+    fn index(&self) -> &Document {
+        self.index.get_or_init(|| {
+            let paths: serde_json::Map<String, Value> = self
+                .groups
                 .iter()
-                .map(|(path, document)| {
-                    let url = format!("/openapi/v3/{path}?hash={}", document.hash);
-                    (path.clone(), json!({"serverRelativeURL": url}))
+                .map(|group| {
+                    let url = format!("/openapi/v3/{}?hash={}", group.path, group.document().hash);
+                    (group.path.clone(), json!({"serverRelativeURL": url}))
                 })
                 .collect();
-            V3 { index: Document::json(|| json!({"paths": paths})), groups }
+            Document::json(|| json!({"paths": paths}))
         })
     }
 }
 
-fn group_versions() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let mut seen = std::collections::HashSet::new();
-    let served = kinds::all().iter().map(|kind| kind.names()).filter(|names| !names.plural.is_empty());
-    served.map(|names| (names.group, names.version)).filter(move |pair| seen.insert(*pair))
+impl GroupDocument {
+    fn new(of: Arc<GroupVersion>) -> Self {
+        let path = if of.group.is_empty() {
+            format!("api/{}", of.version)
+        } else {
+            format!("apis/{}/{}", of.group, of.version)
+        };
+        Self { of, path, document: OnceLock::new() }
+    }
+
+    fn document(&self) -> &Document {
+        self.document.get_or_init(|| Document::json(|| openapi::v3(&self.of.kinds())))
+    }
 }
 
 /// Protobuf is named together with a fallback by clients that can do without it.
@@ -156,7 +211,7 @@ mod tests {
 
     fn get(path: &str, name: header::HeaderName, value: &str) -> Option<Response<Body>> {
         let headers = HeaderMap::from_iter([(name, value.parse().unwrap())]);
-        OpenApi::new().serve(path, &headers)
+        OpenApi::new().serve(&Arc::new(crate::test_core::registry()), path, &headers)
     }
 
     async fn json(response: Response<Body>) -> Value {

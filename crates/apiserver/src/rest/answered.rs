@@ -15,7 +15,7 @@ use crate::{
 
 /// A review: the body comes back with its status filled in.
 pub async fn review(call: &Call<'_>) -> Result<Answer, Status> {
-    let review = read(call, call.served.kind)?;
+    let review = read(call, &*call.served.kind)?;
     let answered = call.app.reviews.answer(call.user, call.info, review).await?;
     created(call, &answered)
 }

@@ -25,7 +25,7 @@ pub async fn delete(call: &Call<'_>) -> Result<Answer, Status> {
     let filter = call.filter()?;
     let id = call.id()?;
     let store = &call.core().store;
-    let selects = &store.resource(id).selects;
+    let selects = &id.resource.selects;
     let namespace = Some(call.namespace()).filter(|namespace| !namespace.is_empty());
     let mut list =
         store.list(id, namespace, None, ListAt::Fresh(Freshness::Latest)).await.map_err(answer::store_error)?;

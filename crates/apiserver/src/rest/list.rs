@@ -80,7 +80,7 @@ async fn take_page(
     page: &mut VecDeque<Arc<Object>>,
 ) -> Result<Option<(String, i64)>, StoreError> {
     let store = &call.core().store;
-    let selects = &store.resource(call.served.id.expect("checked by the caller")).selects;
+    let selects = &call.served.id.as_ref().expect("checked by the caller").resource.selects;
     let mut passed = 0;
     loop {
         let objects = list.chunk(store, BATCH).await?;
@@ -104,7 +104,7 @@ async fn take_page(
 
 /// The selectors of a request, checked against what the kind lets select.
 pub fn filter(call: &Call<'_>) -> Result<Filter, Status> {
-    let kind = call.served.kind;
+    let kind = &*call.served.kind;
     let labels = match call.query.get("labelSelector") {
         None => Selector::everything(),
         Some(text) => Selector::parse(text).map_err(|error| Status::bad_request(error.to_string()))?,
@@ -205,7 +205,7 @@ impl Items {
                     self.source = None;
                     break;
                 }
-                let selects = self.served.id.map(|id| &core.store.resource(id).selects);
+                let selects = self.served.id.as_ref().map(|id| &id.resource.selects);
                 let selected = |o: &Arc<Object>| selects.is_some_and(|selects| self.filter.matches(o, selects));
                 self.ready.extend(objects.into_iter().filter(selected));
                 continue;

@@ -7,7 +7,7 @@ use api_types::Status;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
-use store::{Filter, Freshness, Object, ResourceId};
+use store::{Filter, Freshness, Object, ResourceRef};
 
 use crate::{
     answer::{self, Answer},
@@ -96,8 +96,8 @@ impl<'a> Call<'a> {
         &self.app.core
     }
 
-    pub fn id(&self) -> Result<ResourceId, Status> {
-        self.served.id.ok_or_else(|| self.not_supported())
+    pub fn id(&self) -> Result<&ResourceRef, Status> {
+        self.served.id.as_ref().ok_or_else(|| self.not_supported())
     }
 
     pub fn not_supported(&self) -> Status {

@@ -14,6 +14,10 @@ const ATTEMPTS: usize = 5;
 const TYPES: [&str; 3] =
     ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
 
+/// Those of kinds without Go types, as upstream lists them.
+const TYPES_OF_CUSTOM: [&str; 3] =
+    ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
+
 /// How a patch's body says what changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
@@ -33,7 +37,7 @@ async fn change(call: &Call<'_>, dry_run: bool) -> Result<bytes::Bytes, Status> 
     let validation = call.field_validation()?;
     let patch_type = Type::of(call.headers)?;
     let make = |current: &Current| {
-        let patched = apply_to(call.served.kind, patch_type, &current.value, &call.body)?;
+        let patched = apply_to(&*call.served.kind, patch_type, &current.value, &call.body)?;
         let mut decoded = call.served.kind.decode_value(patched, validation)?;
         call.warn(decoded.warnings);
         let path = ["metadata", "name"];
@@ -50,7 +54,10 @@ pub fn apply_to(kind: &dyn Kind, patch_type: Type, object: &Value, body: &[u8]) 
     match patch_type {
         Type::Json => patch::json::apply(object, body),
         Type::Merge => patch::merge::apply(object, body),
-        Type::Strategic => patch::strategic::apply(object, body, kind.schema()),
+        Type::Strategic => {
+            let schema = kind.schema().ok_or_else(|| Status::unsupported_media_type(&TYPES_OF_CUSTOM))?;
+            patch::strategic::apply(object, body, schema)
+        }
     }
 }
 

@@ -34,7 +34,7 @@ pub async fn create(call: &Call<'_>) -> Result<Answer, Status> {
     if !errors.is_empty() {
         return Err(Status::invalid(&kind.names().group_kind(), name, errors));
     }
-    let pod = call.of_resource(pods, call.info.namespace, name);
+    let pod = call.of_resource(&pods, call.info.namespace, name);
     let make = |current: &Current| bound(&pod, current, &binding);
     update::write(&pod, ATTEMPTS, dry_run, make).await?;
     let mut status = Status::success();

@@ -4,12 +4,9 @@ use api_rules::{FieldValidation, ScalePaths, kinds, value};
 use api_types::{
     GroupKind, Status,
     field::{FieldError, Path},
-    k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector,
-    selector::Selector,
 };
 use bytes::Bytes;
 use http::StatusCode;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use store::Freshness;
 
@@ -104,9 +101,8 @@ fn scale(object: &Value, paths: ScalePaths) -> Value {
         }
     }
     let mut status = json!({ "replicas": number(paths.status_replicas) });
-    let selector = value::at(object, paths.selector).and_then(|s| LabelSelector::deserialize(s).ok());
-    if let Some(selector) = selector.and_then(|selector| Selector::from_label_selector(&selector).ok()) {
-        status["selector"] = selector.to_string().into();
+    if let Some(selector) = api_rules::scale::selector_text(object, paths.selector) {
+        status["selector"] = selector.into();
     }
     json!({
         "kind": "Scale",

@@ -123,7 +123,7 @@ async fn put(call: &Call<'_>, seen: &Current, new: Value, claims: Claims, dry_ru
 }
 
 async fn attempt(call: &Call<'_>, current: &Current, mut new: Value, dry_run: bool) -> Result<Attempt, Status> {
-    let kind = call.served.kind;
+    let kind = &call.served.kind;
     let name = call.info.name;
     check_preconditions(call, &new, current)?;
     value::remove(&mut new, &["metadata", "managedFields"]);

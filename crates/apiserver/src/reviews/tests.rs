@@ -57,7 +57,7 @@ async fn tokens_end_with_what_they_are_bound_to() {
     let (reviews, core) = reviews().await;
     let root = User::new("root", ["system:masters"]);
     let put = |resource: &'static str, name: &'static str, object: Value| {
-        let key = core.store.key(core.resource("", resource).unwrap(), "default", name);
+        let key = core.store.key(&core.resource("", resource).unwrap(), "default", name);
         store::Write::put(key, api_rules::encode(&object))
     };
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "till", "namespace": "default", "uid": "s1"}});
@@ -84,12 +84,12 @@ async fn tokens_end_with_what_they_are_bound_to() {
     assert_eq!(reviews.tokens.issue("default", "till", wrong).await.unwrap_err().code, 409);
     assert_eq!(reviews.tokens.issue("default", "nobody", json!({"spec": {}})).await.unwrap_err().code, 404);
 
-    let key = core.store.key(core.resource("", "pods").unwrap(), "default", "p");
+    let key = core.store.key(&core.resource("", "pods").unwrap(), "default", "p");
     core.store
         .commit(store::Transaction { checks: Vec::new(), writes: vec![store::Write::delete(key)] })
         .await
         .unwrap();
-    core.store.get(core.resource("", "pods").unwrap(), "default", "p", store::Freshness::Latest).await.unwrap();
+    core.store.get(&core.resource("", "pods").unwrap(), "default", "p", store::Freshness::Latest).await.unwrap();
     let gone = check(json!({"token": token})).await;
     assert!(gone["error"].as_str().unwrap().contains("pod p has been deleted"), "{gone}");
 }

@@ -19,7 +19,7 @@ impl ServiceAllocator {
     pub async fn repair(&self) -> Result<(), StoreError> {
         let Some(id) = self.core.resource("", "services") else { return Ok(()) };
         let store = &self.core.store;
-        let mut list = store.list(id, None, None, ListAt::Fresh(Freshness::Latest)).await?;
+        let mut list = store.list(&id, None, None, ListAt::Fresh(Freshness::Latest)).await?;
         let mut claimed = HashMap::new();
         loop {
             let chunk = list.chunk(store, CHUNK).await?;

@@ -17,7 +17,7 @@ async fn create(allocator: &ServiceAllocator, service: Value) -> Result<Value, S
 async fn write(allocator: &ServiceAllocator, service: Value, old: Option<&Value>) -> Result<Value, String> {
     let core = &allocator.core;
     let id = core.resource("", "services").unwrap();
-    let key = core.store.key(id, "default", service["metadata"]["name"].as_str().unwrap());
+    let key = core.store.key(&id, "default", service["metadata"]["name"].as_str().unwrap());
     for _ in 0..20 {
         let mut new = service.clone();
         let claims = allocator.claim(&mut new, old).await.map_err(|status| status.message)?;
@@ -34,7 +34,7 @@ async fn write(allocator: &ServiceAllocator, service: Value, old: Option<&Value>
 async fn delete(allocator: &ServiceAllocator, service: &Value) {
     let core = &allocator.core;
     let id = core.resource("", "services").unwrap();
-    let key = core.store.key(id, "default", service["metadata"]["name"].as_str().unwrap());
+    let key = core.store.key(&id, "default", service["metadata"]["name"].as_str().unwrap());
     let mut writes = allocator.release(service).await.unwrap().writes;
     writes.push(Write::delete(key));
     core.store.commit(store::Transaction { checks: Vec::new(), writes }).await.unwrap();
@@ -156,7 +156,7 @@ async fn missing_claims_are_written_at_start() {
     let core = &allocator.core;
     let id = core.resource("", "services").unwrap();
     let old = service("old", json!({"clusterIP": "10.96.3.3", "clusterIPs": ["10.96.3.3"]}));
-    let put = Write::put(core.store.key(id, "default", "old"), api_rules::encode(&old));
+    let put = Write::put(core.store.key(&id, "default", "old"), api_rules::encode(&old));
     core.store.commit(store::Transaction { checks: Vec::new(), writes: vec![put] }).await.unwrap();
     allocator.repair().await.unwrap();
     let check = Check::absent(address_key(core, Ipv4Addr::new(10, 96, 3, 3)));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 use api_types::Status;
-use store::{Event, EventType, Filter, Freshness, ResourceId, Step, WatchFrom, Watcher};
+use store::{Event, EventType, Filter, Freshness, ResourceRef, Step, WatchFrom, Watcher};
 
 use super::wanted::Held;
 use crate::{answer, core::Core};
@@ -30,11 +30,11 @@ impl Used {
     pub async fn refresh(&mut self, core: &Core) -> Result<(), Status> {
         let id = core.resource("", "services").ok_or_else(|| Status::internal("services are not stored"))?;
         // Only brings the cache up to date; which object is asked for does not matter.
-        core.store.get(id, "default", "kubernetes", Freshness::Latest).await.map_err(answer::store_error)?;
+        core.store.get(&id, "default", "kubernetes", Freshness::Latest).await.map_err(answer::store_error)?;
         let wanted = core.store.revision();
         loop {
             let Some(watcher) = &mut self.watcher else {
-                self.load(core, id).await?;
+                self.load(core, &id).await?;
                 continue;
             };
             if watcher.position() >= wanted {
@@ -49,7 +49,7 @@ impl Used {
         }
     }
 
-    async fn load(&mut self, core: &Core, id: ResourceId) -> Result<(), Status> {
+    async fn load(&mut self, core: &Core, id: &ResourceRef) -> Result<(), Status> {
         *self = Self::default();
         let from = WatchFrom::State(Freshness::Any);
         let mut watcher = core.store.watch(id, Filter::everything(), from).await.map_err(answer::store_error)?;

@@ -116,7 +116,7 @@ impl Tokens {
     async fn required(&self, resource: &'static str, namespace: &str, name: &str) -> Result<Value, Status> {
         let missing = || Status::not_found(&GroupResource::new("", resource), name);
         let id = self.core.resource("", resource).ok_or_else(missing)?;
-        let found = self.core.store.get(id, namespace, name, Freshness::Latest).await;
+        let found = self.core.store.get(&id, namespace, name, Freshness::Latest).await;
         let object: Arc<store::Object> = found.map_err(answer::store_error)?.ok_or_else(missing)?;
         Ok(object.value())
     }

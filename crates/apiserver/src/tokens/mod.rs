@@ -152,7 +152,7 @@ impl Tokens {
 
     async fn newest(&self, resource: &str, namespace: &str, name: &str) -> Option<Arc<Object>> {
         let id = self.core.resource("", resource)?;
-        self.core.store.get(id, namespace, name, Freshness::Latest).await.ok().flatten()
+        self.core.store.get(&id, namespace, name, Freshness::Latest).await.ok().flatten()
     }
 }
 

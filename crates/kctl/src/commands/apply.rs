@@ -119,10 +119,8 @@ impl Apply {
             }
         };
         let Resource { group, version, kind, .. } = &object.resource;
-        let (form, patch) = match kinds::find_kind(group, version, kind) {
-            Some(known) => {
-                (PatchForm::Strategic, patch::strategic::three_way(&original, modified, current, known.schema())?)
-            }
+        let (form, patch) = match kinds::find_kind(group, version, kind).and_then(|known| known.schema()) {
+            Some(schema) => (PatchForm::Strategic, patch::strategic::three_way(&original, modified, current, schema)?),
             None => (PatchForm::Merge, patch::merge::three_way(&original, modified, current)),
         };
         let said =

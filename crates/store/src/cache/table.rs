@@ -79,8 +79,20 @@ impl Snapshot {
     }
 }
 
+/// Whether reads are answered from the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// Being read for the first time.
+    Entering,
+    #[default]
+    Open,
+    /// Taken out: reads go to the backend.
+    Closed,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct TableState {
+    phase: Phase,
     pub(crate) objects: Snapshot,
     pub(crate) log: Log,
     pub(crate) subscribers: Subscribers,
@@ -90,6 +102,28 @@ pub(crate) struct TableState {
 }
 
 impl TableState {
+    pub(super) fn entering() -> Self {
+        Self { phase: Phase::Entering, ..Self::default() }
+    }
+
+    pub(super) fn open(&mut self) {
+        self.phase = Phase::Open;
+    }
+
+    /// Ends all watches and lets go of everything.
+    pub(super) fn close(&mut self, revision: Revision) {
+        self.rebuild(Vec::new(), revision);
+        self.phase = Phase::Closed;
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
     pub(super) fn apply(
         &mut self,
         resource: &Resource,

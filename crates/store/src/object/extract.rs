@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::Rewrite;
-use crate::resource::Selects;
+use crate::resource::{Adapt, Resource};
 
 /// A string of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,7 @@ pub(super) struct Extracted {
 #[derive(Debug)]
 pub struct Extractor {
     pub(super) rewrite: Rewrite,
+    pub(super) adapt: Option<Adapt>,
     root: Node,
     defaults: Vec<Text>,
 }
@@ -75,7 +76,8 @@ impl Node {
 
 impl Extractor {
     /// `rewrite` reads values that are no JSON.
-    pub fn new(selects: &Selects, rewrite: Rewrite) -> Self {
+    pub fn new(resource: &Resource, rewrite: Rewrite) -> Self {
+        let selects = &resource.selects;
         let mut root = Node::default();
         root.at(&["metadata", "labels"]).role = Role::Labels;
         root.at(&["metadata", "uid"]).role = Role::Uid;
@@ -91,7 +93,7 @@ impl Extractor {
                 std::borrow::Cow::Owned(text) => Text::Owned(text.as_str().into()),
             });
         }
-        Self { rewrite, root, defaults }
+        Self { rewrite, adapt: resource.adapt.clone(), root, defaults }
     }
 
     pub(super) fn extract(&self, json: &[u8]) -> Result<Extracted, serde_json::Error> {

@@ -1,11 +1,19 @@
 use super::*;
-use crate::resource::Field;
+use crate::resource::{Field, Resource, Selects};
 
 fn selects() -> Selects {
     let phase = Field::dotted("status.phase");
     let source = Field::dotted("source").or("source.component").or("reportingComponent");
     let flag = Field::dotted("spec.unschedulable").with_default("false");
     Selects { fields: vec![phase, source, flag], indexed: None }
+}
+
+fn extractor(rewrite: Rewrite) -> Extractor {
+    let (folder, label) = ("pods".into(), "pods".into());
+    Extractor::new(
+        &Resource { folder, label, namespaced: true, cached: true, selects: selects(), adapt: None },
+        rewrite,
+    )
 }
 
 fn stored(value: &str, created: Revision, modified: Revision) -> KeyValue {
@@ -19,7 +27,7 @@ fn stored(value: &str, created: Revision, modified: Revision) -> KeyValue {
 
 fn check(value: &str, body: &str, fields: [&str; 3]) -> Object {
     let selects = selects();
-    let object = Object::decode("a/b", &stored(value, 3, 17), &Extractor::new(&selects, unreadable)).unwrap();
+    let object = Object::decode("a/b", &stored(value, 3, 17), &extractor(unreadable)).unwrap();
     assert_eq!(std::str::from_utf8(object.json()).unwrap(), body);
     let found = ["status.phase", "source", "spec.unschedulable"].map(|f| object.field(f, &selects).unwrap());
     assert_eq!(found, fields);
@@ -62,7 +70,7 @@ fn foreign_forms_are_rewritten() {
 #[test]
 fn what_cannot_be_read_is_named() {
     for value in ["k8s\0\n", "{", r#"{"kind":"Pod"}"#, "[]"] {
-        let error = Object::decode("a/b", &stored(value, 1, 1), &Extractor::new(&selects(), unreadable)).unwrap_err();
+        let error = Object::decode("a/b", &stored(value, 1, 1), &extractor(unreadable)).unwrap_err();
         assert_eq!(error.key, "/registry/pods/a/b", "{value}");
     }
 }
@@ -70,6 +78,6 @@ fn what_cannot_be_read_is_named() {
 #[test]
 fn other_forms_are_read_by_who_knows_them() {
     let rewrite: Rewrite = |_| Ok(br#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"b"}}"#.to_vec());
-    let object = Object::decode("a/b", &stored("k8s\0", 1, 2), &Extractor::new(&selects(), rewrite)).unwrap();
+    let object = Object::decode("a/b", &stored("k8s\0", 1, 2), &extractor(rewrite)).unwrap();
     assert_eq!(object.json(), br#"{"apiVersion":"v1","kind":"Pod","metadata":{"resourceVersion":"2","name":"b"}}"#);
 }
