@@ -77,13 +77,13 @@ impl<'a> Living<'a> {
     pub async fn forget_the_dead(&self) -> anyhow::Result<()> {
         let Some(id) = self.core.resource("coordination.k8s.io", "leases") else { return Ok(()) };
         let now = self.core.clock.now().as_second();
-        let leases = self.core.store.snapshot(id).unwrap_or_default();
+        let leases = self.core.store.snapshot(&id).unwrap_or_default();
         for lease in leases.iter().filter(|lease| is_identity(&lease.value())) {
             let value = lease.value();
             let renewed: Option<jiff::Timestamp> =
                 value["spec"]["renewTime"].as_str().and_then(|time| time.parse().ok());
             if renewed.is_none_or(|time| time.as_second() + IDENTITY_SECONDS < now) {
-                let key = self.core.store.key(id, NAMESPACE, lease.name());
+                let key = self.core.store.key(&id, NAMESPACE, lease.name());
                 let checks = vec![store::Check::unchanged(key.clone(), lease.revision())];
                 self.core.store.commit(Transaction { checks, writes: vec![Write::delete(key)] }).await?;
             }
