@@ -1,15 +1,35 @@
 //! Which objects a controller's object may call its own: adopting those that match its selector and have no controller,
 //! releasing those of its own that match no longer.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use api_types::{
-    k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference,
+    k8s_openapi::{
+        api::apps::v1::{ControllerRevision, ReplicaSet},
+        apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+    },
     object::Watched,
     plan::{PatchStyle, Target, Write},
     selector::Selector,
 };
 use serde_json::json;
+
+use crate::view::Pod;
+
+/// Answer of a live read of the owner: what a cache says of it may be too old to adopt by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// None when it is gone.
+    pub uid: Option<String>,
+    pub deleting: bool,
+}
+
+impl Live {
+    /// Whether it is still the same, and may adopt.
+    pub fn may_adopt(&self, uid: &str) -> bool {
+        self.uid.as_deref() == Some(uid) && !self.deleting
+    }
+}
 
 /// The object that adopts.
 #[derive(Clone, Copy, Debug)]
@@ -35,9 +55,83 @@ pub enum Claim {
     Foreign,
 }
 
+/// Something a controller's object can own.
+pub trait Owned: Watched {
+    fn candidate(&self) -> Candidate<'_>;
+}
+
+impl Owned for Pod {
+    fn candidate(&self) -> Candidate<'_> {
+        let metadata = &self.metadata;
+        Candidate { controller: metadata.controller(), labels: &metadata.labels, deleting: metadata.deleting() }
+    }
+}
+
+macro_rules! owned {
+    ($($type:ty),*) => {$(
+        impl Owned for $type {
+            fn candidate(&self) -> Candidate<'_> {
+                candidate(&self.metadata)
+            }
+        }
+    )*};
+}
+owned!(ReplicaSet, ControllerRevision);
+
+/// The owner of an object that manages it.
+pub fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
+    metadata.owner_references.as_ref()?.iter().find(|owner| owner.controller == Some(true))
+}
+
+fn candidate(metadata: &ObjectMeta) -> Candidate<'_> {
+    static NONE: BTreeMap<String, String> = BTreeMap::new();
+    Candidate {
+        controller: controller(metadata),
+        labels: metadata.labels.as_ref().unwrap_or(&NONE),
+        deleting: metadata.deletion_timestamp.is_some(),
+    }
+}
+
+/// What an owner may call its own, and the writes that make it so.
+pub struct Claims<K> {
+    pub mine: Vec<Arc<K>>,
+    pub writes: Vec<Write>,
+}
+
+/// Claims among `objects`; none when the owner must be read live before it adopts.
+///
+/// An object that is no `member` is treated as one that the selector does not match.
+pub fn claim<O: Watched, K: Owned>(
+    owner: &O,
+    claiming: Owner<'_>,
+    objects: &[Arc<K>],
+    member: impl Fn(&K) -> bool,
+    live: Option<&Live>,
+) -> Option<Claims<K>> {
+    let mut claims = Claims { mine: Vec::new(), writes: Vec::new() };
+    for object in objects {
+        match claiming.claim_if(object.candidate(), member(object)) {
+            Claim::Mine => claims.mine.push(object.clone()),
+            Claim::Foreign => {}
+            Claim::Release => claims.writes.push(release(&**object, claiming.uid)),
+            Claim::Adopt => {
+                if live?.may_adopt(claiming.uid) {
+                    claims.writes.push(adopt(&**object, controller_reference(owner)));
+                    claims.mine.push(object.clone());
+                }
+            }
+        }
+    }
+    Some(claims)
+}
+
 impl Owner<'_> {
     pub fn claim(&self, candidate: Candidate<'_>) -> Claim {
-        let matches = self.selector.matches(candidate.labels);
+        self.claim_if(candidate, true)
+    }
+
+    fn claim_if(&self, candidate: Candidate<'_>, member: bool) -> Claim {
+        let matches = member && self.selector.matches(candidate.labels);
         match candidate.controller {
             Some(controller) if controller.uid != self.uid => Claim::Foreign,
             Some(_) if matches => Claim::Mine,

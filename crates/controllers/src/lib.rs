@@ -7,10 +7,12 @@
 pub mod adoption;
 pub mod certificates;
 pub mod cidr;
+pub mod daemon_set;
 pub mod deployment;
 pub mod endpoint_slice;
 pub mod endpoints;
 pub mod garbage_collector;
+pub mod history;
 pub mod namespace;
 pub mod node_ipam;
 pub mod node_lifecycle;
@@ -18,7 +20,10 @@ pub mod pod_gc;
 pub mod replica_set;
 pub mod root_ca_publisher;
 pub mod service_account;
+pub mod share;
+pub mod stateful_set;
 pub mod taint_eviction;
+mod template;
 pub mod time;
 pub mod view;
 

@@ -51,7 +51,7 @@ fn time_under(tolerations: &[Toleration], taint: &Taint, now: Timestamp) -> Opti
     Some(left(since, from_seconds(shortest), now))
 }
 
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+pub(crate) fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     let key = toleration.key.as_deref().unwrap_or_default();
     let effect = toleration.effect.as_deref().unwrap_or_default();
     if !(effect.is_empty() || effect == taint.effect) || !(key.is_empty() || key == taint.key) {

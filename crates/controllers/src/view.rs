@@ -2,11 +2,13 @@
 //!
 //! One type per kind serves all controllers, so that a process has one cache of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use api_types::{
     k8s_openapi::{
-        api::core::v1::{ContainerPort, NodeCondition, PodCondition, PodIP, Taint, Toleration},
+        api::core::v1::{
+            ContainerPort, NodeCondition, NodeSelectorRequirement, PodCondition, PodIP, Taint, Toleration,
+        },
         apimachinery::pkg::apis::meta::v1::Time,
     },
     object,
@@ -15,6 +17,8 @@ use api_types::{
 };
 use jiff::Timestamp;
 use serde::Deserialize;
+
+use crate::time::left;
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
@@ -42,6 +46,33 @@ pub struct PodSpec {
     pub containers: Vec<Container>,
     pub init_containers: Vec<Container>,
     pub tolerations: Vec<Toleration>,
+    pub affinity: Option<Box<Affinity>>,
+}
+
+/// Of a pod's affinity the names of nodes it demands: what a daemon's pod is bound to before it is scheduled.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Affinity {
+    pub node_affinity: NodeAffinity,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct NodeAffinity {
+    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+    pub required: NodeTerms,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeTerms {
+    pub node_selector_terms: Vec<NodeTerm>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeTerm {
+    pub match_fields: Vec<NodeSelectorRequirement>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -92,6 +123,36 @@ impl Pod {
     pub fn ready_since(&self) -> Option<Timestamp> {
         let condition = self.condition("Ready").filter(|condition| condition.status == "True")?;
         condition.last_transition_time.as_ref().map(|time| time.0)
+    }
+
+    /// How long until the pod is available by the mere passing of time: zero when it is, none when it is not ready.
+    pub fn available_in(&self, min_ready: Duration, now: Timestamp) -> Option<Duration> {
+        if !self.ready() {
+            return None;
+        }
+        Some(match self.ready_since() {
+            _ if min_ready.is_zero() => Duration::ZERO,
+            Some(since) => left(since, min_ready, now),
+            None => min_ready,
+        })
+    }
+
+    pub fn available(&self, min_ready: Duration, now: Timestamp) -> bool {
+        self.available_in(min_ready, now).is_some_and(|wait| wait.is_zero())
+    }
+
+    /// The node the pod runs on, or else the one that its affinity names.
+    pub fn target_node(&self) -> Option<&str> {
+        if !self.spec.node_name.is_empty() {
+            return Some(&self.spec.node_name);
+        }
+        let terms = &self.spec.affinity.as_ref()?.node_affinity.required.node_selector_terms;
+        let mut fields = terms.iter().flat_map(|term| &term.match_fields);
+        let pinned = fields.find(|field| field.key == "metadata.name" && field.operator == "In")?;
+        match pinned.values.as_deref()? {
+            [only] => Some(only),
+            _ => None,
+        }
     }
 
     pub fn created(&self) -> Option<Timestamp> {
@@ -251,6 +312,6 @@ impl Namespace {
 }
 
 /// Whether `time` lies in the past by at least `span` seconds.
-pub fn older_than(time: &Time, span: std::time::Duration, now: Timestamp) -> bool {
-    crate::time::left(time.0, span, now).is_zero()
+pub fn older_than(time: &Time, span: Duration, now: Timestamp) -> bool {
+    left(time.0, span, now).is_zero()
 }

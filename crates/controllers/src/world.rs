@@ -61,6 +61,11 @@ impl World {
         Some(serde_json::from_value(value.clone()).unwrap())
     }
 
+    /// The object with all its fields.
+    pub fn raw<K: Watched>(&self, namespace: &str, name: &str) -> &Value {
+        &self.objects[&Self::place(&K::RESOURCE, namespace, name)]
+    }
+
     /// Changes an object as its other actors do.
     pub fn change<K: Watched>(&mut self, namespace: &str, name: &str, change: impl FnOnce(&mut Value)) {
         let place = Self::place(&K::RESOURCE, namespace, name);
@@ -118,7 +123,9 @@ impl World {
             Write::Create { resource, namespace, object } | Write::Ensure { resource, namespace, object } => {
                 let mut object = object.clone();
                 object["metadata"]["namespace"] = json!(namespace);
-                if let Some(prefix) = object["metadata"]["generateName"].as_str() {
+                if object["metadata"]["name"].is_null()
+                    && let Some(prefix) = object["metadata"]["generateName"].as_str()
+                {
                     object["metadata"]["name"] = json!(format!("{prefix}{}", self.revision));
                 }
                 let name = object["metadata"]["name"].as_str().unwrap().to_owned();

@@ -4,6 +4,7 @@
 use api_types::k8s_openapi::{api::apps::v1::DeploymentSpec, apimachinery::pkg::util::intstr::IntOrString};
 
 use super::sets::Sets;
+use crate::share;
 
 /// The strategy's limits in pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub(super) fn limits(spec: &DeploymentSpec) -> Limits {
     }
     let rolling = spec.strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
     let default = IntOrString::String("25%".into());
-    let value = |given: Option<&IntOrString>, up| scaled(given.unwrap_or(&default), replicas, up);
+    let value = |given: Option<&IntOrString>, up| share::of(given.unwrap_or(&default), replicas, up);
     let surge = value(rolling.and_then(|r| r.max_surge.as_ref()), true);
     let mut unavailable = value(rolling.and_then(|r| r.max_unavailable.as_ref()), false);
     if surge == 0 && unavailable == 0 {
@@ -36,18 +37,6 @@ pub(super) fn limits(spec: &DeploymentSpec) -> Limits {
         unavailable = 1;
     }
     Limits { surge, unavailable: unavailable.min(replicas) }
-}
-
-fn scaled(value: &IntOrString, total: i32, up: bool) -> i32 {
-    match value {
-        IntOrString::Int(number) => (*number).max(0),
-        IntOrString::String(text) => {
-            let percent: i64 = text.strip_suffix('%').and_then(|p| p.parse().ok()).unwrap_or_default();
-            let product = percent.max(0) * i64::from(total);
-            let share = if up { (product + 99) / 100 } else { product / 100 };
-            i32::try_from(share).unwrap_or(i32::MAX)
-        }
-    }
 }
 
 /// The size the new set may have now; `current` is what it has.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use api_types::{k8s_openapi::api::apps::v1::ReplicaSet, plan::Failure};
 use jiff::Timestamp;
 
+pub use crate::adoption::Live;
 use crate::view::Pod;
 
 pub use plan::reconcile;
@@ -35,19 +36,4 @@ pub struct Observed<'a> {
     /// The write at which the last plan stopped.
     pub failure: Option<&'a Failure>,
     pub now: Timestamp,
-}
-
-/// Answer of a live read of the owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Live {
-    /// None when it is gone.
-    pub uid: Option<String>,
-    pub deleting: bool,
-}
-
-/// Whether it is still the same, and may adopt.
-impl Live {
-    pub fn may_adopt(&self, uid: &str) -> bool {
-        self.uid.as_deref() == Some(uid) && !self.deleting
-    }
 }

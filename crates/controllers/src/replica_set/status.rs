@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::Observed;
 use crate::{
-    time::{from_seconds, left, seconds},
+    time::{from_seconds, seconds},
     view::Pod,
 };
 
@@ -48,15 +48,8 @@ fn status(seen: &Observed<'_>, mine: &[&Arc<Pod>]) -> (ReplicaSetStatus, Option<
         replicas += 1;
         let fully = template_labels.iter().all(|(key, value)| pod.metadata.labels.get(key) == Some(value));
         labelled += i32::from(fully);
-        if !pod.ready() {
-            continue;
-        }
+        let Some(wait) = pod.available_in(min_ready, seen.now) else { continue };
         ready += 1;
-        let wait = match pod.ready_since() {
-            _ if min_ready.is_zero() => Duration::ZERO,
-            Some(since) => left(since, min_ready, seen.now),
-            None => min_ready,
-        };
         if wait.is_zero() {
             available += 1;
         } else {
