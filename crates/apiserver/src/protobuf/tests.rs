@@ -46,9 +46,12 @@ fn times_and_negative_numbers() {
     let minus_one = [&[1 << 3][..], &[0xff; 9], &[1]].concat();
     let options = to_json(&body("v1", "DeleteOptions", &minus_one)).unwrap();
     assert_eq!(options["gracePeriodSeconds"], json!(-1));
-    assert_eq!(time(&number(1, 60), false).unwrap(), json!("1970-01-01T00:01:00Z"));
-    assert_eq!(time(&number(1, 60), true).unwrap(), json!("1970-01-01T00:01:00.000000Z"));
-    assert_eq!(time(&[], false).unwrap(), Value::Null);
+    let created = |time: &[u8]| field(1, &field(8, time));
+    let read = |time: &[u8]| {
+        to_json(&body("v1", "ConfigMap", &created(time))).unwrap()["metadata"]["creationTimestamp"].clone()
+    };
+    assert_eq!(read(&number(1, 60)), json!("1970-01-01T00:01:00Z"));
+    assert_eq!(read(&[]), Value::Null);
 }
 
 #[test]
@@ -62,17 +65,86 @@ fn what_cannot_be_read_is_refused() {
     }
 }
 
+fn round_trip(object: Value) {
+    let (api_version, kind) = (object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap());
+    let body = super::object(api_version, kind, object.to_string().as_bytes()).unwrap();
+    assert_eq!(to_json(&body).unwrap(), object);
+}
+
 #[test]
-fn every_message_named_is_there() {
-    for (name, fields) in MESSAGES.iter() {
-        for field in fields {
-            if let Kind::Message(inner) = field.kind {
-                assert!(MESSAGES.contains_key(inner), "{name} refers to {inner}");
-            }
-        }
+fn objects_come_back_as_they_went() {
+    round_trip(json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "web-0", "namespace": "default", "resourceVersion": "7", "generation": 1,
+            "creationTimestamp": "2026-01-02T03:04:05Z", "labels": {"app": "web", "tier": ""},
+            "managedFields": [{"manager": "kubectl", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1",
+                "time": "2026-01-02T03:04:05Z", "fieldsV1": {"f:spec": {"f:nodeName": {}}}}]},
+        "spec": {
+            "volumes": [{"name": "v", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}],
+            "containers": [{"name": "c", "image": "nginx", "resources": {"limits": {"cpu": "100m"}},
+                "livenessProbe": {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 5},
+                "readinessProbe": {"tcpSocket": {"port": 80}, "initialDelaySeconds": -1},
+                "env": [{"name": "A", "value": ""}, {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]}],
+            "hostNetwork": false, "terminationGracePeriodSeconds": 0},
+        "status": {"phase": "Running", "startTime": "2026-01-02T03:04:05Z"}}));
+    round_trip(
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"k": "AAEC/w=="}, "type": "Opaque"}),
+    );
+    round_trip(json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"},
+        "spec": {"holderIdentity": "me", "renewTime": "2026-01-02T03:04:05.678901Z"}}));
+    round_trip(json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": "r"},
+        "data": {"spec": {"template": {"$patch": "replace"}}}, "revision": 3}));
+}
+
+#[test]
+fn schemas_and_what_stands_in_their_place() {
+    round_trip(
+        json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "c"},
+        "spec": {"group": "example.com", "versions": [{"name": "v1", "served": true, "schema": {"openAPIV3Schema": {
+            "type": "object", "x-kubernetes-list-map-keys": ["a"], "maximum": 1.5, "default": {"a": [1, null]},
+            "properties": {"a": {"additionalProperties": false}, "b": {"additionalProperties": {"type": "string"}},
+                "c": {"items": {"type": "integer"}}, "d": {"items": [{"type": "integer"}, {"type": "string"}]}},
+            "dependencies": {"e": ["f", "g"], "h": {"type": "object"}}, "enum": ["x", 1, null]}}}]}}),
+    );
+}
+
+#[test]
+fn long_messages_have_long_lengths() {
+    for length in [1, 0x7d, 0x7e, 0x7f, 0x80, 0x3fff, 0x4000, 0x20_0000] {
+        let value = "x".repeat(length);
+        round_trip(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": value}}));
     }
-    for kind in api_rules::kinds::all() {
-        let names = kind.names();
-        assert!(message_of(&names.api_version(), names.kind).is_some(), "{} of {}", names.kind, names.api_version());
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let check = |object: Value| {
+        super::object("v1", "Pod", object.to_string().as_bytes()).unwrap_err();
+    };
+    check(json!({"spec": {"containers": "none"}}));
+    check(json!({"spec": []}));
+    check(json!({"metadata": {"creationTimestamp": "yesterday"}}));
+    assert!(super::object("v1", "Odd", b"{}").is_err());
+}
+
+#[test]
+fn a_watch_sends_frames() {
+    let frame = watch_frame("ADDED", b"object");
+    let (length, mut event) = frame.split_first_chunk::<4>().unwrap();
+    assert_eq!(u32::from_be_bytes(*length) as usize, event.len());
+    let mut read = || wire::next(&mut event).unwrap().unwrap().payload;
+    assert_eq!(read(), Payload::Bytes(b"ADDED"));
+    let Payload::Bytes(mut raw) = read() else { panic!("bytes") };
+    assert_eq!(wire::next(&mut raw).unwrap().unwrap().payload, Payload::Bytes(b"object"));
+}
+
+#[test]
+fn schemas_without_end_are_refused() {
+    let mut schema = Vec::new();
+    for _ in 0..1000 {
+        let mut around = Vec::new();
+        wire::bytes(28, &schema, &mut around);
+        schema = around;
     }
+    let id = messages::json_schema().unwrap();
+    assert_eq!(decode::members(id, &schema, &mut Map::new(), 0), Err(ProtobufError::TooDeep));
 }

@@ -60,3 +60,53 @@ fn fixed<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], WireError> {
     *rest = after;
     Ok(*bytes)
 }
+
+/// Appends a number.
+pub fn number(field: u32, value: u64, out: &mut Vec<u8>) {
+    put_varint(u64::from(field) << 3, out);
+    put_varint(value, out);
+}
+
+/// Appends a fixed-size fraction.
+pub fn float(field: u32, value: f64, out: &mut Vec<u8>) {
+    put_varint(u64::from(field) << 3 | 1, out);
+    out.extend_from_slice(&value.to_bits().to_le_bytes());
+}
+
+/// Appends a run of bytes.
+pub fn bytes(field: u32, value: &[u8], out: &mut Vec<u8>) {
+    lead(field, value.len(), out);
+    out.extend_from_slice(value);
+}
+
+/// Appends what comes before a run of `length` bytes.
+pub fn lead(field: u32, length: usize, out: &mut Vec<u8>) {
+    put_varint(u64::from(field) << 3 | 2, out);
+    put_varint(length as u64, out);
+}
+
+/// Opens a message within the one being written; [`end`] is given what this answers.
+pub fn begin(field: u32, out: &mut Vec<u8>) -> usize {
+    lead(field, 0, out);
+    out.len()
+}
+
+/// Closes the message whose content began at `start`: its length goes before it.
+pub fn end(start: usize, out: &mut Vec<u8>) {
+    let length = out.len() - start;
+    if length < 0x80 {
+        out[start - 1] = length as u8;
+        return;
+    }
+    let mut prefix = Vec::with_capacity(5);
+    put_varint(length as u64, &mut prefix);
+    out.splice(start - 1..start, prefix);
+}
+
+fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
