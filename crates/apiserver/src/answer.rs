@@ -10,7 +10,10 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 use store::{BackendError, StoreError, WatchError};
 
-use crate::negotiate::{Form, Media};
+use crate::{
+    negotiate::{Form, Media, PROTOBUF},
+    protobuf,
+};
 
 pub type Answer = Response<Body>;
 
@@ -20,6 +23,13 @@ pub const COMPRESS_FROM: usize = 128 << 10;
 /// A whole document of JSON, in the media type asked for.
 pub fn document(code: StatusCode, json: Bytes, form: Form) -> Answer {
     let body = match (form.media, form.pretty) {
+        (Media::Protobuf, _) => match protobuf::document(&json) {
+            Ok(bytes) => bytes.into(),
+            Err(why) => {
+                tracing::debug!(%why, "an answer has no protobuf form");
+                return status(&Status::not_acceptable(&["application/json", "application/yaml"]));
+            }
+        },
         (Media::Json, false) => json,
         (Media::Json, true) => reformatted(&json, |value| serde_json::to_string_pretty(value).ok()),
         (Media::Yaml, _) => reformatted(&json, |value| serde_saphyr::to_string(value).ok()),
@@ -47,6 +57,16 @@ pub fn status(status: &Status) -> Answer {
     let retry = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
     if retry > 0 {
         response.headers_mut().insert(header::RETRY_AFTER, retry.into());
+    }
+    response
+}
+
+/// A `Status` in protobuf, for clients that prefer it.
+pub fn protobuf_status(of: &Status) -> Answer {
+    let mut response = status(of);
+    if let Ok(body) = protobuf::object("v1", "Status", &of.to_json()) {
+        *response.body_mut() = Body::from(Bytes::from(body));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
     }
     response
 }

@@ -8,7 +8,7 @@ use http::{HeaderMap, header};
 use crate::{protobuf, query::Query};
 
 /// What `Accept` may name.
-const ACCEPTED: [&str; 2] = ["application/json", "application/yaml"];
+const ACCEPTED: [&str; 3] = ["application/json", "application/yaml", PROTOBUF];
 /// What a body may be.
 const BODIES: [&str; 3] = ["application/json", "application/yaml", PROTOBUF];
 
@@ -17,6 +17,7 @@ pub enum Media {
     #[default]
     Json,
     Yaml,
+    Protobuf,
 }
 
 impl Media {
@@ -24,6 +25,7 @@ impl Media {
         match self {
             Self::Json => "application/json",
             Self::Yaml => "application/yaml",
+            Self::Protobuf => PROTOBUF,
         }
     }
 }
@@ -56,16 +58,20 @@ pub struct Form {
 }
 
 impl Form {
-    /// The first clause of `Accept` that can be served; 406 if there is none.
-    pub fn of(headers: &HeaderMap, query: &Query) -> Result<Self, Status> {
+    /// The first clause of `Accept` that can be served; 406 if there is none. `has_protobuf`: whether the kind has a
+    /// message; custom resources have none.
+    pub fn of(headers: &HeaderMap, query: &Query, has_protobuf: bool) -> Result<Self, Status> {
         let pretty = query.flag("pretty");
         let Some(accept) = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).filter(|a| !a.is_empty())
         else {
             return Ok(Self { pretty, ..Self::default() });
         };
         for clause in accept.split(',') {
-            if let Some((media, shape)) = clause_form(clause, query)? {
-                return Ok(Self { media, shape, pretty });
+            match clause_form(clause, query)? {
+                Some((Media::Protobuf, Shape::Table(_))) => {}
+                Some((Media::Protobuf, Shape::Whole)) if !has_protobuf => {}
+                Some((media, shape)) => return Ok(Self { media, shape, pretty }),
+                None => {}
             }
         }
         Err(Status::not_acceptable(&ACCEPTED))
@@ -81,6 +87,7 @@ fn clause_form(clause: &str, query: &Query) -> Result<Option<(Media, Shape)>, St
     let media = match parts.next() {
         Some("application/json" | "*/*" | "application/*") => Media::Json,
         Some("application/yaml") => Media::Yaml,
+        Some(PROTOBUF) => Media::Protobuf,
         _ => return Ok(None),
     };
     let (mut as_, mut group, mut version) = ("", "", "");
@@ -114,7 +121,12 @@ fn include_object(query: &Query) -> Result<IncludeObject, Status> {
     }
 }
 
-const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+/// Whether an error is to be told in protobuf: the client accepts that before anything else.
+pub fn prefers_protobuf(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).is_some_and(|value| value.as_bytes().starts_with(PROTOBUF.as_bytes()))
+}
 
 fn content_type(headers: &HeaderMap) -> &str {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
@@ -146,7 +158,7 @@ mod tests {
 
     fn check(accept: &str, expected: Option<(Media, Shape)>) {
         let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
-        let form = Form::of(&headers, &Query::default()).ok().map(|form| (form.media, form.shape));
+        let form = Form::of(&headers, &Query::default(), true).ok().map(|form| (form.media, form.shape));
         assert_eq!(form, expected, "{accept}");
     }
 
@@ -155,7 +167,11 @@ mod tests {
         let table = Shape::Table(IncludeObject::Metadata);
         check("application/json", Some((Media::Json, Shape::Whole)));
         check("*/*", Some((Media::Json, Shape::Whole)));
-        check("application/vnd.kubernetes.protobuf, application/json", Some((Media::Json, Shape::Whole)));
+        check("application/vnd.kubernetes.protobuf, application/json", Some((Media::Protobuf, Shape::Whole)));
+        check(
+            "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1;g=meta.k8s.io",
+            Some((Media::Json, table)),
+        );
         check(
             "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
             Some((Media::Json, table)),
@@ -163,7 +179,20 @@ mod tests {
         check("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Some((Media::Json, Shape::Metadata)));
         check("application/json;as=Odd;g=meta.k8s.io;v=v1,application/yaml", Some((Media::Yaml, Shape::Whole)));
         check("application/json;stream=watch", Some((Media::Json, Shape::Whole)));
-        check("application/vnd.kubernetes.protobuf", None);
+        check("application/vnd.kubernetes.protobuf;stream=watch", Some((Media::Protobuf, Shape::Whole)));
         check("text/html", None);
+    }
+
+    #[test]
+    fn what_has_no_message_is_json() {
+        let check = |accept: &str, expected| {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
+            let form = Form::of(&headers, &Query::default(), false).ok();
+            assert_eq!(form.map(|form| form.media), expected, "{accept}");
+        };
+        check("application/vnd.kubernetes.protobuf,application/json", Some(Media::Json));
+        check("application/vnd.kubernetes.protobuf", None);
+        let metadata = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+        check(metadata, Some(Media::Protobuf));
     }
 }

@@ -9,6 +9,8 @@ use api_rules::{Kind, KindRef, Scope, names};
 use api_types::GroupResource;
 use store::ResourceRef;
 
+use crate::protobuf::{MessageId, messages};
+
 /// A resource in one version, with all that answering for it needs, looked up once per request.
 pub struct Served {
     pub kind: KindRef,
@@ -16,12 +18,19 @@ pub struct Served {
     pub id: Option<ResourceRef>,
     pub group_resource: GroupResource,
     pub api_version: String,
+    /// Its protobuf form; custom resources have none.
+    pub message: Option<MessageId>,
 }
 
 impl Served {
     pub fn new(kind: KindRef, id: Option<ResourceRef>) -> Self {
         let names = kind.names();
-        Self { group_resource: names.group_resource(), api_version: names.api_version(), id, kind }
+        let (group_resource, api_version) = (names.group_resource(), names.api_version());
+        let message = match kind {
+            KindRef::BuiltIn(_) => messages::of_kind(&api_version, names.kind),
+            KindRef::Custom(_) => None,
+        };
+        Self { group_resource, api_version, message, id, kind }
     }
 
     pub fn is_namespaced(&self) -> bool {

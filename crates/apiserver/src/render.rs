@@ -5,10 +5,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
+use store::Object;
 
 use crate::{
     core::Served,
     negotiate::{Form, IncludeObject, Shape},
+    protobuf::{self, ProtobufError},
 };
 
 /// One object, stored as `json`, in the form asked for.
@@ -91,4 +93,29 @@ pub fn list_lead(served: &Served, shape: Shape, list_metadata: &Value) -> Vec<u8
         Shape::Whole => (served.kind.names().list_kind, served.api_version.as_str()),
     };
     format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{list_metadata},"items":["#).into_bytes()
+}
+
+/// One object's message, without an envelope. The storage version's is kept with the object.
+pub fn protobuf_message(served: &Served, shape: Shape, object: &Object) -> Result<Bytes, ProtobufError> {
+    let missing = || ProtobufError::UnknownKind(served.kind.names().kind.into());
+    match (shape, served.message) {
+        (Shape::Metadata, _) => {
+            let id = protobuf::messages::of_kind("meta.k8s.io/v1", "PartialObjectMetadata").ok_or_else(missing)?;
+            Ok(protobuf::message(id, &metadata(object.json()))?.into())
+        }
+        (_, None) => Err(missing()),
+        (_, Some(id)) if served.kind.is_storage_version() => object.encoded(|json| protobuf::message(id, json)),
+        (_, Some(id)) => Ok(protobuf::message(id, &whole(served, &object.body()))?.into()),
+    }
+}
+
+/// One object in its envelope.
+pub fn protobuf_object(served: &Served, shape: Shape, object: &Object) -> Result<Vec<u8>, ProtobufError> {
+    let message = protobuf_message(served, shape, object)?;
+    let mut out = match shape {
+        Shape::Metadata => protobuf::envelope("meta.k8s.io/v1", "PartialObjectMetadata", message.len()),
+        _ => protobuf::envelope(&served.api_version, served.kind.names().kind, message.len()),
+    };
+    out.extend_from_slice(&message);
+    Ok(out)
 }

@@ -150,10 +150,12 @@ impl Handler for Server {
     async fn handle(&self, request: Request<Incoming>, peer: Arc<Peer>) -> Answer {
         let started = Instant::now();
         let (method, uri) = (request.method().clone(), request.uri().clone());
+        let protobuf = negotiate::prefers_protobuf(request.headers());
         let info = request_info::parse(&method, uri.path(), uri.query().unwrap_or(""));
         let outcome = AssertUnwindSafe(self.pass(request, &peer, info, &uri)).catch_unwind().await;
         let answer = match outcome {
             Ok(Ok(answer)) => answer,
+            Ok(Err(status)) if protobuf => answer::protobuf_status(&status),
             Ok(Err(status)) => answer::status(&status),
             Err(_) => {
                 tracing::error!(%method, path = uri.path(), "a request ended in a panic");

@@ -3,6 +3,11 @@
 //! The buffer holds the object inside the watch event that first carries it, so that GET, LIST and WATCH all write
 //! slices of the same memory: `{"type":"MODIFIED","object":` *the object* `}⏎`.
 
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::Value;
 
@@ -49,6 +54,10 @@ impl EventType {
 
 const TRAIL: &[u8] = b"}\n";
 
+/// Bytes of other encodings kept with all objects; beyond that they are made for each reader.
+const ENCODED_LIMIT: usize = 64 << 20;
+static ENCODED: AtomicUsize = AtomicUsize::new(0);
+
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{key}: {why}")]
 pub struct DecodeError {
@@ -67,6 +76,16 @@ pub struct Object {
     /// Where metadata's members begin, within the object.
     metadata_at: u32,
     extracted: Extracted,
+    /// The object in another encoding, once somebody asked for it.
+    encoded: OnceLock<Box<Bytes>>,
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        if let Some(encoded) = self.encoded.get() {
+            ENCODED.fetch_sub(encoded.len(), Relaxed);
+        }
+    }
 }
 
 impl Object {
@@ -118,6 +137,7 @@ impl Object {
             frame: buffer.freeze(),
             metadata_at: metadata_at as u32,
             extracted,
+            encoded: OnceLock::new(),
         })
     }
 
@@ -145,6 +165,24 @@ impl Object {
 
     pub fn json(&self) -> &[u8] {
         &self.frame[self.carried_by.lead().len()..self.frame.len() - TRAIL.len()]
+    }
+
+    /// The object in the other encoding (there is one: protobuf), made by `encode` from its JSON the first time and kept
+    /// as long as the object, while there is room.
+    ///
+    /// # Errors
+    /// What `encode` answers.
+    pub fn encoded<E>(&self, encode: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>) -> Result<Bytes, E> {
+        if let Some(encoded) = self.encoded.get() {
+            return Ok(Bytes::clone(encoded));
+        }
+        let encoded = Bytes::from(encode(self.json())?);
+        if ENCODED.fetch_add(encoded.len(), Relaxed) + encoded.len() > ENCODED_LIMIT
+            || self.encoded.set(Box::new(encoded.clone())).is_err()
+        {
+            ENCODED.fetch_sub(encoded.len(), Relaxed);
+        }
+        Ok(encoded)
     }
 
     pub fn value(&self) -> Value {

@@ -157,7 +157,11 @@ pub fn of_kind(api_version: &str, kind: &str) -> Option<MessageId> {
         (_, "DeleteOptions") => named("meta/v1.DeleteOptions"),
         ("", "Status") => named("meta/v1.Status"),
         ("", _) => named(&format!("core/{version}.{kind}")),
-        (group, _) => named(&format!("{}/{version}.{kind}", group.split('.').next().unwrap_or(group))),
+        (group, _) => {
+            let folder = group.split('.').next().unwrap_or(group);
+            let is_upstreams = group == folder || group.ends_with(".k8s.io");
+            is_upstreams.then(|| named(&format!("{folder}/{version}.{kind}"))).flatten()
+        }
     }
 }
 

@@ -9,7 +9,7 @@ mod encode;
 pub mod messages;
 mod wire;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
 
 pub use messages::MessageId;
 use wire::{Payload, WireError};
@@ -84,6 +84,35 @@ pub fn object(api_version: &str, kind: &str, json: &[u8]) -> Result<Vec<u8>, Pro
     let message = message(id, json)?;
     let mut out = envelope(api_version, kind, message.len());
     out.extend_from_slice(&message);
+    Ok(out)
+}
+
+/// An object or a list given as JSON, in its envelope. Lists are put together in memory: long ones are streamed elsewhere.
+pub fn document(json: &[u8]) -> Result<Vec<u8>, ProtobufError> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Document<'a> {
+        api_version: String,
+        kind: String,
+        #[serde(borrow)]
+        metadata: Option<&'a RawValue>,
+        #[serde(borrow)]
+        items: Option<Vec<&'a RawValue>>,
+    }
+    let document: Document = serde_json::from_slice(json).map_err(|error| ProtobufError::Object(error.to_string()))?;
+    let (Some(items), Some(item_kind)) = (document.items, document.kind.strip_suffix("List")) else {
+        return object(&document.api_version, &document.kind, json);
+    };
+    let id = messages::of_kind(&document.api_version, item_kind)
+        .ok_or_else(|| ProtobufError::UnknownKind(format!("{}, Kind={item_kind}", document.api_version)))?;
+    let mut list = list_metadata(document.metadata.map_or(b"{}", |raw| raw.get().as_bytes()))?;
+    for item in items {
+        let item = message(id, item.get().as_bytes())?;
+        list.extend_from_slice(&item_lead(item.len()));
+        list.extend_from_slice(&item);
+    }
+    let mut out = envelope(&document.api_version, &document.kind, list.len());
+    out.extend_from_slice(&list);
     Ok(out)
 }
 

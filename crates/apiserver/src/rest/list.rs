@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use store::{Filter, List, Object, StoreError};
 
 use super::{
-    Call,
+    Call, list_protobuf,
     page::{self, Page},
 };
 use crate::{
@@ -56,8 +56,11 @@ pub async fn list(call: &Call<'_>) -> Result<Answer, Status> {
             store.keep_page(id, &list);
         }
     }
-    let lead = render::list_lead(call.served, form.shape, &metadata);
     let source = page.limit.is_none().then_some(list);
+    let lead = match form.media {
+        Media::Protobuf => Vec::new(),
+        _ => render::list_lead(call.served, form.shape, &metadata),
+    };
     let items = Items {
         app: call.app.clone(),
         served: call.served.clone(),
@@ -68,7 +71,10 @@ pub async fn list(call: &Call<'_>) -> Result<Answer, Status> {
         lead: Some(lead),
         written: false,
     };
-    items.answer(form, answer::accepts_gzip(call.headers)).await
+    match form.media {
+        Media::Protobuf => list_protobuf::answer(items, form.shape, &metadata).await,
+        _ => items.answer(form, answer::accepts_gzip(call.headers)).await,
+    }
 }
 
 /// Collects one page. If objects follow, where it ends and how many they are.
@@ -153,9 +159,9 @@ fn marked_path(value: &Value, mark: &str) -> Option<String> {
 }
 
 /// The items of an answer that are still to be written.
-struct Items {
+pub(super) struct Items {
     app: Arc<App>,
-    served: Arc<Served>,
+    pub(super) served: Arc<Served>,
     shape: Shape,
     filter: Filter,
     /// Where more objects come from.
@@ -188,6 +194,24 @@ impl Items {
         Ok(response)
     }
 
+    /// The next object that is selected.
+    pub(super) async fn object(&mut self) -> Result<Option<Arc<Object>>, StoreError> {
+        loop {
+            if let Some(object) = self.ready.pop_front() {
+                return Ok(Some(object));
+            }
+            let Some(source) = &mut self.source else { return Ok(None) };
+            let store = &self.app.core.store;
+            let objects = source.chunk(store, BATCH).await?;
+            if objects.is_empty() {
+                self.source = None;
+            }
+            let selects = self.served.id.as_ref().map(|id| &id.resource.selects);
+            let selected = |o: &Arc<Object>| selects.is_some_and(|selects| self.filter.matches(o, selects));
+            self.ready.extend(objects.into_iter().filter(selected));
+        }
+    }
+
     /// The next piece of JSON; `None` after the last.
     async fn chunk(&mut self) -> Result<Option<Bytes>, StoreError> {
         let mut out = match self.lead.take() {
@@ -195,21 +219,9 @@ impl Items {
             None if self.source.is_none() && self.ready.is_empty() => return Ok(None),
             None => BytesMut::with_capacity(CHUNK + (CHUNK >> 2)),
         };
-        let core = &self.app.core;
-        let now = core.clock.now();
+        let now = self.app.core.clock.now();
         while out.len() < CHUNK {
-            let Some(object) = self.ready.pop_front() else {
-                let Some(source) = &mut self.source else { break };
-                let objects = source.chunk(&core.store, BATCH).await?;
-                if objects.is_empty() {
-                    self.source = None;
-                    break;
-                }
-                let selects = self.served.id.as_ref().map(|id| &id.resource.selects);
-                let selected = |o: &Arc<Object>| selects.is_some_and(|selects| self.filter.matches(o, selects));
-                self.ready.extend(objects.into_iter().filter(selected));
-                continue;
-            };
+            let Some(object) = self.object().await? else { break };
             if std::mem::replace(&mut self.written, true) {
                 out.extend_from_slice(b",");
             }

@@ -26,6 +26,7 @@ pub mod delete_collection;
 pub mod delete_options;
 pub mod get;
 pub mod list;
+mod list_protobuf;
 mod page;
 pub mod patch;
 pub mod pod_binding;
@@ -118,7 +119,7 @@ impl<'a> Call<'a> {
     }
 
     pub fn form(&self) -> Result<Form, Status> {
-        Form::of(self.headers, &self.query)
+        Form::of(self.headers, &self.query, self.served.message.is_some())
     }
 
     pub fn context(&self) -> Context<'_> {

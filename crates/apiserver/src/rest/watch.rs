@@ -12,7 +12,7 @@ use component::{Shutdown, serve::Body};
 use futures::stream;
 use http::StatusCode;
 use serde_json::json;
-use store::{Event, Freshness, Step, StoreError, WatchFrom, Watcher, object::framed};
+use store::{Event, EventType, Freshness, Step, StoreError, WatchFrom, Watcher, object::framed};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Call, page};
@@ -22,6 +22,7 @@ use crate::{
     core::Served,
     metrics::LongRunning,
     negotiate::{Form, Media, Shape},
+    protobuf,
     query::Query,
     render,
 };
@@ -29,12 +30,13 @@ use crate::{
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// Events are put together up to this size; a single one is sent without a copy.
 const CHUNK: usize = 32 << 10;
+const PROTOBUF_STREAM: &str = "application/vnd.kubernetes.protobuf;stream=watch";
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 pub async fn watch(call: &Call<'_>) -> Result<Answer, Status> {
     let form = call.form()?;
-    if form.media != Media::Json {
-        return Err(Status::not_acceptable(&["application/json", "application/json;stream=watch"]));
+    if form.media == Media::Yaml {
+        return Err(Status::not_acceptable(&["application/json", "application/json;stream=watch", PROTOBUF_STREAM]));
     }
     let filter = call.filter()?;
     let start = Start::of(&call.query)?;
@@ -61,13 +63,14 @@ pub async fn watch(call: &Call<'_>) -> Result<Answer, Status> {
             with_columns: true,
             _open: open,
         })),
-        Err(status) => State::Ending(error_line(&status)),
+        Err(status) => State::Ending(error_line(&status, form.media)),
     };
     let body = Body::stream(stream::unfold(state, |state| async move {
         let (line, next) = state.next().await?;
         Some((Ok(line), next))
     }));
-    Ok(answer::with_body(StatusCode::OK, body, "application/json"))
+    let content_type = if form.media == Media::Protobuf { PROTOBUF_STREAM } else { "application/json" };
+    Ok(answer::with_body(StatusCode::OK, body, content_type))
 }
 
 /// Where a watch begins, and what it says besides events.
@@ -164,7 +167,7 @@ impl State {
             Self::Open(mut stream) => match stream.next().await {
                 Ok(Some(lines)) => Some((lines, Self::Open(stream))),
                 Ok(None) => None,
-                Err(status) => Some((error_line(&status), Self::Ended)),
+                Err(status) => Some((error_line(&status, stream.form.media), Self::Ended)),
             },
         }
     }
@@ -207,6 +210,9 @@ impl Stream {
     }
 
     fn line(&mut self, event: &Event) -> Bytes {
+        if self.form.media == Media::Protobuf {
+            return self.protobuf_line(event);
+        }
         if self.form.shape == Shape::Whole && self.served.kind.is_storage_version() {
             return event.frame();
         }
@@ -225,6 +231,24 @@ impl Stream {
             }
         };
         framed(event.kind, &object)
+    }
+
+    /// The frame of an event; the message of an object that is there is the one kept with it.
+    fn protobuf_line(&self, event: &Event) -> Bytes {
+        let (served, shape) = (&self.served, self.form.shape);
+        let object = match event.kind {
+            EventType::Deleted => {
+                let body = event.body();
+                let json =
+                    if shape == Shape::Metadata { render::metadata(&body) } else { render::whole(served, &body) };
+                protobuf::document(&json)
+            }
+            _ => render::protobuf_object(served, shape, &event.object),
+        };
+        match object {
+            Ok(object) => protobuf::watch_frame(event.kind.as_str(), &object).into(),
+            Err(why) => error_line(&Status::internal(why), Media::Protobuf),
+        }
     }
 
     fn columns(&mut self) -> Option<Vec<Column>> {
@@ -247,20 +271,26 @@ impl Stream {
                     "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata } });
                 table.extend_from_slice(row.to_string().as_bytes());
                 table.extend_from_slice(b"]}");
-                return bookmark_line(&String::from_utf8_lossy(&table));
+                return said("BOOKMARK", &table, self.form.media);
             }
         };
-        bookmark_line(&json!({ "kind": kind, "apiVersion": api_version, "metadata": metadata }).to_string())
+        let object = json!({ "kind": kind, "apiVersion": api_version, "metadata": metadata }).to_string();
+        said("BOOKMARK", object.as_bytes(), self.form.media)
     }
 }
 
-fn bookmark_line(object: &str) -> Bytes {
-    Bytes::from(format!("{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n"))
+fn error_line(status: &Status, media: Media) -> Bytes {
+    said("ERROR", &status.to_json(), media)
 }
 
-fn error_line(status: &Status) -> Bytes {
-    let mut line = BytesMut::from(&br#"{"type":"ERROR","object":"#[..]);
-    line.put_slice(&status.to_json());
+/// What a watch says besides changes. What has no protobuf form is sent as JSON within the frame.
+fn said(event: &str, object: &[u8], media: Media) -> Bytes {
+    if media == Media::Protobuf {
+        let object = protobuf::document(object).unwrap_or_else(|_| object.to_vec());
+        return protobuf::watch_frame(event, &object).into();
+    }
+    let mut line = BytesMut::from(format!(r#"{{"type":"{event}","object":"#).as_bytes());
+    line.put_slice(object);
     line.put_slice(b"}\n");
     line.freeze()
 }

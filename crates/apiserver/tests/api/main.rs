@@ -5,6 +5,7 @@
 mod deletes;
 mod harness;
 mod pods;
+mod protobuf;
 mod reads;
 mod watches;
 mod writes;
