@@ -3,6 +3,7 @@
 //!
 //! Nothing here does I/O, reads a clock or knows a single kind's rules: those are `api-rules`.
 
+pub mod cron;
 pub mod field;
 pub mod names;
 pub mod object;

@@ -34,6 +34,12 @@ watched!(Pod, "", "v1", "Pod", "pods", namespaced);
 pub struct PodAnnotations {
     #[serde(rename = "controller.kubernetes.io/pod-deletion-cost")]
     pub deletion_cost: Option<Box<str>>,
+    #[serde(rename = "batch.kubernetes.io/job-completion-index")]
+    pub completion_index: Option<Box<str>>,
+    #[serde(rename = "batch.kubernetes.io/job-index-failure-count")]
+    pub index_failures: Option<Box<str>>,
+    #[serde(rename = "batch.kubernetes.io/job-index-ignored-failure-count")]
+    pub index_ignored_failures: Option<Box<str>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -92,12 +98,28 @@ pub struct PodStatus {
     #[serde(rename = "podIPs")]
     pub pod_ips: Vec<PodIP>,
     pub container_statuses: Vec<ContainerStatus>,
+    pub init_container_statuses: Vec<ContainerStatus>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerStatus {
+    pub name: Box<str>,
     pub restart_count: i32,
+    pub state: ContainerState,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ContainerState {
+    pub terminated: Option<Terminated>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Terminated {
+    pub exit_code: i32,
+    pub finished_at: Option<Time>,
 }
 
 impl Pod {

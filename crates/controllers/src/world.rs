@@ -211,7 +211,10 @@ fn merge(into: &mut Value, patch: &Value, strategic: bool) {
         *into = Value::Object(Map::new());
     }
     for (key, value) in patch {
-        if value.is_null() {
+        if let Some(list) = key.strip_prefix("$deleteFromPrimitiveList/") {
+            let gone = value.as_array().unwrap();
+            into[list].as_array_mut().unwrap().retain(|item| !gone.contains(item));
+        } else if value.is_null() {
             into.as_object_mut().unwrap().remove(key);
         } else if strategic && let Value::Array(items) = value {
             let by = if key == "ownerReferences" { "uid" } else { "type" };
@@ -221,6 +224,12 @@ fn merge(into: &mut Value, patch: &Value, strategic: bool) {
             }
             let list = list.as_array_mut().unwrap();
             for item in items {
+                if item.is_string() {
+                    if !list.contains(item) {
+                        list.push(item.clone());
+                    }
+                    continue;
+                }
                 let known = list.iter().position(|known| known[by] == item[by]);
                 match (known, item["$patch"] == "delete") {
                     (Some(index), true) => drop(list.remove(index)),
