@@ -198,6 +198,10 @@ pub trait Kind: Send + Sync {
     fn validate_update(&self, new: &Value, old: &Value, subresource: Option<&str>) -> Vec<FieldError>;
     /// Texts for `Warning` headers about an object that is valid all the same.
     fn warnings(&self, object: &Value) -> Vec<String>;
+    /// Why objects of the kind have no effect yet, if they have none; part of their warnings.
+    fn not_enforced(&self) -> Option<&'static str> {
+        None
+    }
 
     /// Whether PUT of a missing object creates it.
     fn creates_on_update(&self) -> bool;

@@ -13,6 +13,8 @@ const LABEL_VALUE: &str = "a valid label must be an empty string or consist of a
 const ENV_VAR: &str =
     "a valid environment variable name must consist only of printable ASCII characters other than '='";
 const CONFIG_KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
+const WILDCARD_SUBDOMAIN: &str = "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. '*.example.com', regex used for validation is '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const C_IDENTIFIER: &str = "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName', regex used for validation is '[A-Za-z_][A-Za-z0-9_]*')";
 const HTTP_HEADER: &str = "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')";
 
 const LABEL_MAX: usize = 63;
@@ -48,6 +50,18 @@ pub fn dns_1035_label(text: &str) -> Vec<String> {
 
 pub fn dns_subdomain(text: &str) -> Vec<String> {
     limited(text, SUBDOMAIN_MAX, text.split('.').all(is_label), DNS_SUBDOMAIN)
+}
+
+/// `*.` and a domain.
+pub fn wildcard_dns_subdomain(text: &str) -> Vec<String> {
+    let fits = text.strip_prefix("*.").is_some_and(|domain| domain.split('.').all(is_label));
+    limited(text, SUBDOMAIN_MAX, fits, WILDCARD_SUBDOMAIN)
+}
+
+pub fn c_identifier(text: &str) -> Vec<String> {
+    let starts = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let fits = text.starts_with(starts) && text.chars().all(|c| starts(c) || c.is_ascii_digit());
+    if fits { Vec::new() } else { vec![C_IDENTIFIER.to_owned()] }
 }
 
 /// A domain with a path behind it, as signer names and condition types have.
@@ -259,6 +273,8 @@ mod tests {
         check(port_name, &["http", "a1"], &["", "1", "a--b", "-a", "a-", "HTTP", "abcdefghijklmnop"]);
         check(config_key, &["a", ".bashrc", "A_b"], &["", "..a", ".", "a/b"]);
         check(env_var, &["A", "a.b", "1 x"], &["", "a=b", "a\n"]);
+        check(wildcard_dns_subdomain, &["*.a", "*.a.b"], &["*", "a.b", "*.", "*.*.a", "a.*.b"]);
+        check(c_identifier, &["a", "_A1"], &["", "1a", "a-b"]);
         check(cidr, &["10.0.0.0/8", "::/0"], &["10.0.0.0", "10.0.0.0/33", "x/8"]);
         check(percentage, &["25%"], &["25", "%", "-1%"]);
     }

@@ -28,6 +28,22 @@ pub const ANSWERED: &[&str] = &["create"];
 /// Verbs of most subresources.
 pub const GET_PATCH_UPDATE: &[&str] = &["get", "patch", "update"];
 
+/// The `status` subresource of a kind.
+pub const fn status_of(names: &Names) -> Subresource {
+    Subresource {
+        name: "status",
+        group: names.group,
+        version: names.version,
+        kind: names.kind,
+        verbs: GET_PATCH_UPDATE,
+    }
+}
+
+/// The text of the warning that an object has no effect.
+pub fn not_enforced(names: &Names, why: &str) -> String {
+    format!("{} is stored but not enforced: {why}", names.kind)
+}
+
 /// What differs from kind to kind. Rules about metadata that all kinds share are in `metadata`.
 pub trait Resource: Send + Sync + 'static {
     type Object: DeserializeOwned + JsonSchema + Metadata<Ty = ObjectMeta>;
@@ -41,8 +57,12 @@ pub trait Resource: Send + Sync + 'static {
     const FIELDS: &'static [&'static str] = &[];
     /// What `metadata.name` may look like.
     const NAME_RULE: NameRule = metadata::dns_subdomain;
-    /// Whether `metadata.generation` counts the changes of `spec`.
+    /// Whether `metadata.generation` counts the changes of [`Self::COUNTED`].
     const GENERATION: bool = false;
+    /// The member whose changes the generation counts.
+    const COUNTED: &'static str = "spec";
+    /// Why objects of the kind are stored and served without effect, for kinds whose engine is not there yet.
+    const NOT_ENFORCED: Option<&'static str> = None;
     /// Whether a create may say what the status is.
     const STATUS_ON_CREATE: bool = false;
     const CREATES_ON_UPDATE: bool = false;
@@ -57,6 +77,8 @@ pub trait Resource: Send + Sync + 'static {
     /// After `status` (or, on the status subresource, everything else) has been put back to the old state.
     fn prepare_update(_new: &mut Value, _old: &Value, _subresource: Option<&str>, _context: &Context) {}
     fn validate(_object: &Self::Object, _errors: &mut Vec<FieldError>) {}
+    /// What holds for new objects only, besides `validate`.
+    fn validate_create(_object: &Self::Object, _errors: &mut Vec<FieldError>) {}
     /// For updates; `validate` is run on the new object as well, except on the status subresource.
     fn validate_update(
         _new: &Self::Object,
@@ -229,7 +251,7 @@ impl<R: Resource> Kind for Typed<R> {
             }
         }
         R::prepare_update(new, old, subresource, context);
-        if R::GENERATION && subresource != Some("status") && value::at(new, &["spec"]) != value::at(old, &["spec"]) {
+        if R::GENERATION && subresource != Some("status") && new.get(R::COUNTED) != old.get(R::COUNTED) {
             let generation = value::at(old, &["metadata", "generation"]).and_then(Value::as_i64).unwrap_or(0);
             value::set(new, &["metadata", "generation"], json!(generation + 1));
         }
@@ -243,6 +265,7 @@ impl<R: Resource> Kind for Typed<R> {
                     metadata::validate(parsed.metadata(), R::SCOPE, R::NAME_RULE, &mut errors);
                 }
                 R::validate(&parsed, &mut errors);
+                R::validate_create(&parsed, &mut errors);
             }
             Err(error) => errors.push(error),
         }
@@ -268,7 +291,12 @@ impl<R: Resource> Kind for Typed<R> {
         let Ok(parsed) = Self::parse(object) else { return Vec::new() };
         let mut warnings = metadata::warnings(parsed.metadata());
         warnings.extend(R::warnings(&parsed));
+        warnings.extend(R::NOT_ENFORCED.map(|why| not_enforced(&R::NAMES, why)));
         warnings
+    }
+
+    fn not_enforced(&self) -> Option<&'static str> {
+        R::NOT_ENFORCED
     }
 
     fn creates_on_update(&self) -> bool {

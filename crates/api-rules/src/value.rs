@@ -79,6 +79,11 @@ pub fn each(object: &mut Value, name: &str, mut change: impl FnMut(&mut Value)) 
     }
 }
 
+/// A time as `metav1.Time` is written.
+pub fn time(time: jiff::Timestamp) -> Value {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into()
+}
+
 /// A scalar as a field selector compares it.
 pub fn plain(value: &Value) -> String {
     match value {

@@ -79,3 +79,14 @@ fn every_kind_is_found_by_its_names() {
         assert_eq!(by_path, (!names.plural.is_empty()).then_some(names.kind));
     }
 }
+
+/// Whoever reads the documents learns what the warnings say.
+#[test]
+fn limits_list_what_is_not_enforced() {
+    let limits = include_str!("../../../docs/limits.md");
+    for kind in kinds::all().iter().filter(|kind| kind.not_enforced().is_some()) {
+        let name = kind.names().kind;
+        let listed = |line: &str| line.starts_with('|') && line.split(['|', ',', ' ']).any(|word| word == name);
+        assert!(limits.lines().any(listed), "{name} is not enforced, and docs/limits.md does not say so");
+    }
+}

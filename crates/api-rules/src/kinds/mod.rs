@@ -1,26 +1,50 @@
 //! The list of kinds that are served. There is no other.
 
+mod admission_policy;
+mod admission_rule;
+mod api_service;
 mod binding;
 mod certificate_signing_request;
 mod cluster_role;
 mod cluster_role_binding;
 mod config_map;
+mod csi_driver;
+mod csi_node;
+mod csi_storage_capacity;
 mod deployment;
+mod device_claim;
+mod device_class;
 mod endpoint_slice;
 pub mod endpoints;
 mod event;
 mod eviction;
+pub(crate) mod fields;
+mod flow_control;
+mod flow_schema;
+mod ingress;
+mod ingress_class;
 mod ip_address;
 mod lease;
 mod local_subject_access_review;
+mod mutating_admission_policy;
+mod mutating_admission_policy_binding;
+mod mutating_webhook_configuration;
 mod namespace;
+mod network_policy;
 mod node;
+mod persistent_volume;
+mod persistent_volume_claim;
 pub mod pod;
 mod priority_class;
+mod priority_level_configuration;
 mod rbac;
 mod replica_set;
+mod resource_claim;
+mod resource_claim_template;
+mod resource_slice;
 mod role;
 mod role_binding;
+mod runtime_class;
 mod scale;
 mod secret;
 mod self_subject_access_review;
@@ -28,9 +52,18 @@ mod self_subject_review;
 mod self_subject_rules_review;
 mod service;
 mod service_account;
+mod service_cidr;
+mod storage_class;
 mod subject_access_review;
 mod token_request;
 mod token_review;
+mod validating_admission_policy;
+mod validating_admission_policy_binding;
+mod validating_webhook_configuration;
+mod volume;
+mod volume_attachment;
+mod volume_attributes_class;
+mod webhook;
 mod workload;
 
 use api_types::{
@@ -54,10 +87,13 @@ pub fn all() -> &'static [&'static dyn Kind] {
         &Typed::<event::core::Event>::NEW,
         &Typed::<namespace::Namespace>::NEW,
         &Typed::<node::Node>::NEW,
+        &Typed::<persistent_volume_claim::PersistentVolumeClaim>::NEW,
+        &Typed::<persistent_volume::PersistentVolume>::NEW,
         &Typed::<pod::Pod>::NEW,
         &Typed::<secret::Secret>::NEW,
         &Typed::<service_account::ServiceAccount>::NEW,
         &Typed::<service::Service>::NEW,
+        &Typed::<api_service::APIService>::NEW,
         &Typed::<deployment::Deployment>::NEW,
         &Typed::<replica_set::ReplicaSet>::NEW,
         &Typed::<event::events::Event>::NEW,
@@ -70,15 +106,38 @@ pub fn all() -> &'static [&'static dyn Kind] {
         &Typed::<subject_access_review::SubjectAccessReview>::NEW,
         &Typed::<scale::Scale>::NEW,
         &Typed::<certificate_signing_request::CertificateSigningRequest>::NEW,
+        &Typed::<ingress_class::IngressClass>::NEW,
+        &Typed::<ingress::Ingress>::NEW,
         &Typed::<ip_address::IPAddress>::NEW,
+        &Typed::<network_policy::NetworkPolicy>::NEW,
+        &Typed::<service_cidr::ServiceCIDR>::NEW,
         &Typed::<eviction::Eviction>::NEW,
         &Typed::<cluster_role_binding::ClusterRoleBinding>::NEW,
         &Typed::<cluster_role::ClusterRole>::NEW,
         &Typed::<role_binding::RoleBinding>::NEW,
         &Typed::<role::Role>::NEW,
+        &Typed::<csi_driver::CSIDriver>::NEW,
+        &Typed::<csi_node::CSINode>::NEW,
+        &Typed::<csi_storage_capacity::CSIStorageCapacity>::NEW,
+        &Typed::<storage_class::StorageClass>::NEW,
+        &Typed::<volume_attachment::VolumeAttachment>::NEW,
+        &Typed::<volume_attributes_class::VolumeAttributesClass>::NEW,
+        &Typed::<mutating_admission_policy::MutatingAdmissionPolicy>::NEW,
+        &Typed::<mutating_admission_policy_binding::MutatingAdmissionPolicyBinding>::NEW,
+        &Typed::<mutating_webhook_configuration::MutatingWebhookConfiguration>::NEW,
+        &Typed::<validating_admission_policy::ValidatingAdmissionPolicy>::NEW,
+        &Typed::<validating_admission_policy_binding::ValidatingAdmissionPolicyBinding>::NEW,
+        &Typed::<validating_webhook_configuration::ValidatingWebhookConfiguration>::NEW,
         &Typed::<priority_class::PriorityClass>::NEW,
         &Typed::<lease::Lease>::NEW,
+        &Typed::<runtime_class::RuntimeClass>::NEW,
         &Typed::<endpoint_slice::EndpointSlice>::NEW,
+        &Typed::<device_class::DeviceClass>::NEW,
+        &Typed::<resource_claim::ResourceClaim>::NEW,
+        &Typed::<resource_claim_template::ResourceClaimTemplate>::NEW,
+        &Typed::<resource_slice::ResourceSlice>::NEW,
+        &Typed::<flow_schema::FlowSchema>::NEW,
+        &Typed::<priority_level_configuration::PriorityLevelConfiguration>::NEW,
     ];
     ALL
 }

@@ -5,11 +5,11 @@ mod dns;
 mod env;
 mod handlers;
 mod mounts;
-mod resources;
-mod scheduling;
+pub mod resources;
+pub mod scheduling;
 mod security_context;
 pub mod update;
-mod volumes;
+pub mod volumes;
 
 use std::collections::BTreeSet;
 

@@ -6,8 +6,8 @@ use api_types::{
     field::{FieldError, Path},
     k8s_openapi::{
         api::core::v1::{
-            NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, PodSpec, Toleration,
-            TopologySpreadConstraint,
+            NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, PodSpec,
+            Toleration, TopologySpreadConstraint,
         },
         apimachinery::pkg::apis::meta::v1::LabelSelector,
     },
@@ -68,18 +68,23 @@ fn weight(weight: i32, path: &Path, errors: &mut Errors) {
 
 fn node_affinity(affinity: &NodeAffinity, path: &Path, errors: &mut Errors) {
     if let Some(required) = &affinity.required_during_scheduling_ignored_during_execution {
-        let at = path.child("requiredDuringSchedulingIgnoredDuringExecution").child("nodeSelectorTerms");
-        if required.node_selector_terms.is_empty() {
-            errors.push(FieldError::required(&at, "must have at least one node selector term"));
-        }
-        for (i, term) in required.node_selector_terms.iter().enumerate() {
-            node_term(term, &at.index(i), errors);
-        }
+        node_selector(required, &path.child("requiredDuringSchedulingIgnoredDuringExecution"), errors);
     }
     for (i, preferred) in affinity.preferred_during_scheduling_ignored_during_execution.iter().flatten().enumerate() {
         let at = path.child("preferredDuringSchedulingIgnoredDuringExecution").index(i);
         weight(preferred.weight, &at.child("weight"), errors);
         node_term(&preferred.preference, &at.child("preference"), errors);
+    }
+}
+
+/// A choice of nodes: any of its terms.
+pub fn node_selector(selector: &NodeSelector, path: &Path, errors: &mut Errors) {
+    let at = path.child("nodeSelectorTerms");
+    if selector.node_selector_terms.is_empty() {
+        errors.push(FieldError::required(&at, "must have at least one node selector term"));
+    }
+    for (i, term) in selector.node_selector_terms.iter().enumerate() {
+        node_term(term, &at.index(i), errors);
     }
 }
 

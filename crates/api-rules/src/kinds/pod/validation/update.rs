@@ -154,7 +154,7 @@ fn resize(new: &Pod, old: &Pod, errors: &mut Errors) {
 }
 
 /// Where two values differ, one line each: `spec.x: old -> new`.
-fn differences(new: &Value, old: &Value, path: &str) -> Vec<String> {
+pub fn differences(new: &Value, old: &Value, path: &str) -> Vec<String> {
     match (new, old) {
         _ if new == old => Vec::new(),
         (Value::Object(n), Value::Object(o)) => {

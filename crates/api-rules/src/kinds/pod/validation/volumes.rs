@@ -110,7 +110,8 @@ fn source(volume: &Volume, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn host_path(host: &HostPathVolumeSource, path: &Path, errors: &mut Errors) {
+/// A path of the node, and what is expected there.
+pub fn host_path(host: &HostPathVolumeSource, path: &Path, errors: &mut Errors) {
     if host.path.is_empty() {
         errors.push(FieldError::required(&path.child("path"), ""));
     } else {
@@ -243,7 +244,8 @@ pub fn local_path(text: &str, path: &Path, errors: &mut Errors) {
     no_back_steps(text, path, errors);
 }
 
-fn no_back_steps(text: &str, path: &Path, errors: &mut Errors) {
+/// A path that does not climb.
+pub fn no_back_steps(text: &str, path: &Path, errors: &mut Errors) {
     if text.split('/').any(|step| step == "..") {
         errors.push(FieldError::invalid(path, text, "must not contain '..'"));
     }
