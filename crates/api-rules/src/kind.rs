@@ -14,7 +14,7 @@ use api_types::{
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::{document::Encoding, schema::Type};
+use crate::{apply, document::Encoding, schema::Type};
 
 /// How a kind is called. An empty `plural` means that it has no path of its own: it is only ever the body of a
 /// subresource (`Scale`, `Eviction`, `TokenRequest`). The names of custom kinds are [interned](crate::intern).
@@ -177,6 +177,11 @@ pub trait Kind: Send + Sync {
     /// The structure of the kind: what decoding and strategic merge go by. `None` for custom kinds, which have a schema of
     /// their own and no strategic merge.
     fn schema(&self) -> Option<&Type>;
+    /// How objects of the kind merge and are owned; what server-side apply goes by. Kinds without a schema of built-in
+    /// types compile theirs once ([`apply::structural`]) and hand it out here.
+    fn typing(&self) -> apply::Typing {
+        self.schema().map_or_else(|| apply::structural(&Value::Null), apply::built_in)
+    }
     /// What the kind is called among the OpenAPI definitions.
     fn definition(&self) -> &str;
     /// Registers the JSON schema of the kind and of all it refers to; answers the name of its definition.

@@ -5,6 +5,7 @@
 //! Serving, storing and admission by other programs are the API server's.
 
 pub mod admission;
+pub mod apply;
 pub mod authz;
 mod columns;
 pub mod document;

@@ -13,7 +13,8 @@ use crate::{kind::Scope, names, value};
 /// What a name may look like; the flag says that it is only the beginning of one (`generateName`).
 pub type NameRule = fn(&str, bool) -> Vec<String>;
 
-const ANNOTATIONS_MAX: usize = 256 * 1024;
+/// Bytes of all annotations of an object.
+pub const ANNOTATIONS_MAX: usize = 256 * 1024;
 const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
 
 pub fn dns_subdomain(name: &str, prefix: bool) -> Vec<String> {

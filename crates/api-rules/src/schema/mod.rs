@@ -101,6 +101,10 @@ impl Registry {
         self.by_name.get(name).map(|i| &self.types[*i])
     }
 
+    pub fn types(&self) -> &[Type] {
+        &self.types
+    }
+
     fn get(&self, index: usize) -> &Type {
         &self.types[index]
     }
