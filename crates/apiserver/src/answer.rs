@@ -1,17 +1,16 @@
 //! From results to HTTP responses: the one place where an error becomes an answer.
 
-use std::io::Write;
-
 use api_types::{Status, status::Reason};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use component::serve::Body;
-use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 use store::{BackendError, StoreError, WatchError};
 
 use crate::{
-    negotiate::{Form, Media, PROTOBUF},
+    gzip,
+    negotiate::{Form, Media},
+    pretty::Indenter,
     protobuf,
 };
 
@@ -31,14 +30,22 @@ pub fn document(code: StatusCode, json: Bytes, form: Form) -> Answer {
             }
         },
         (Media::Json, false) => json,
-        (Media::Json, true) => reformatted(&json, |value| serde_json::to_string_pretty(value).ok()),
-        (Media::Yaml, _) => reformatted(&json, |value| serde_saphyr::to_string(value).ok()),
+        (Media::Json, true) => indented(&json),
+        (Media::Yaml, _) => yaml(&json).map_or(json, Bytes::from),
     };
     with_body(code, Body::from(body), form.media.content_type())
 }
 
-fn reformatted(json: &Bytes, write: impl Fn(&Value) -> Option<String>) -> Bytes {
-    serde_json::from_slice(json).ok().and_then(|value| write(&value)).map_or_else(|| json.clone(), Bytes::from)
+fn indented(json: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(json.len() * 2);
+    Indenter::default().write(json, &mut out);
+    out.freeze()
+}
+
+/// A document of JSON as YAML; `None` if it is none.
+pub fn yaml(json: &[u8]) -> Option<String> {
+    let value: Value = serde_json::from_slice(json).ok()?;
+    serde_saphyr::to_string(&value).ok()
 }
 
 pub fn with_body(code: StatusCode, body: Body, content_type: &'static str) -> Answer {
@@ -50,23 +57,18 @@ pub fn with_body(code: StatusCode, body: Body, content_type: &'static str) -> An
     response
 }
 
-/// A `Status` as the answer to a request.
+/// A `Status` as the answer to a request, in JSON.
 pub fn status(status: &Status) -> Answer {
+    status_in(status, Form::default())
+}
+
+/// A `Status` in the media type that the client asked for.
+pub fn status_in(status: &Status, form: Form) -> Answer {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = with_body(code, Body::from(status.to_json()), "application/json");
+    let mut response = document(code, status.to_json().into(), form);
     let retry = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
     if retry > 0 {
         response.headers_mut().insert(header::RETRY_AFTER, retry.into());
-    }
-    response
-}
-
-/// A `Status` in protobuf, for clients that prefer it.
-pub fn protobuf_status(of: &Status) -> Answer {
-    let mut response = status(of);
-    if let Ok(body) = protobuf::object("v1", "Status", &of.to_json()) {
-        *response.body_mut() = Body::from(Bytes::from(body));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
     }
     response
 }
@@ -93,8 +95,7 @@ pub fn compress(response: Answer, headers: &HeaderMap) -> Answer {
     if bytes.len() < COMPRESS_FROM || !accepts_gzip(headers) {
         return Response::from_parts(parts, body);
     }
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
-    match encoder.write_all(bytes).and_then(|()| encoder.finish()) {
+    match gzip::whole(bytes) {
         Ok(compressed) => {
             mark_compressed(&mut parts.headers);
             Response::from_parts(parts, Body::from(compressed))
@@ -107,8 +108,6 @@ pub fn mark_compressed(headers: &mut HeaderMap) {
     headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
 }
-
-pub const TOO_OLD: &str = "too old resource version";
 
 /// What the store could not do, in the words of the API.
 pub fn store_error(error: StoreError) -> Status {
@@ -142,9 +141,14 @@ pub fn backend_error(error: BackendError) -> Status {
     }
 }
 
+/// A watch was to begin at `wanted`, and the changes up to `oldest` are gone.
+pub fn too_old(wanted: i64, oldest: i64) -> Status {
+    Status::expired(format!("too old resource version: {wanted} ({oldest})"))
+}
+
 pub fn watch_error(error: WatchError) -> Status {
     match error {
-        WatchError::Expired => Status::expired(TOO_OLD),
+        WatchError::Expired => Status::expired("too old resource version"),
         WatchError::Backend(error) => backend_error(error),
     }
 }

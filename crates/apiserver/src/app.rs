@@ -16,6 +16,7 @@ use crate::{
     reviews::Reviews,
     service_alloc::ServiceAllocator,
     tokens::Tokens,
+    turns::Turns,
 };
 
 /// Shared by all requests.
@@ -32,6 +33,8 @@ pub struct App {
     pub services: Arc<ServiceAllocator>,
     pub checks: Arc<Checks>,
     pub shutdown: Shutdown,
+    /// Of answers that are large.
+    pub(crate) turns: Arc<Turns>,
 }
 
 impl App {
@@ -56,6 +59,7 @@ impl App {
             core,
             checks,
             shutdown,
+            turns: Arc::default(),
         }))
     }
 

@@ -23,11 +23,13 @@ pub mod claims;
 pub mod config;
 pub mod core;
 pub mod discovery;
+mod gzip;
 pub mod metrics;
 pub mod negotiate;
 pub mod node_proxy;
 pub mod openapi;
 mod paths;
+mod pretty;
 mod protobuf;
 pub mod query;
 pub mod random;
@@ -42,6 +44,7 @@ pub mod service_alloc;
 #[cfg(test)]
 mod test_core;
 pub mod tokens;
+mod turns;
 mod version;
 
 pub use config::Config;

@@ -9,7 +9,7 @@ use store::Object;
 
 use crate::{
     core::Served,
-    negotiate::{Form, IncludeObject, Shape},
+    negotiate::{Form, IncludeObject, MetaVersion, Shape},
     protobuf::{self, ProtobufError},
 };
 
@@ -17,12 +17,13 @@ use crate::{
 pub fn object(served: &Served, form: Form, json: &Bytes, now: Timestamp) -> Bytes {
     match form.shape {
         Shape::Whole => whole(served, json),
-        Shape::Metadata => metadata(json),
+        Shape::Metadata | Shape::MetadataList => metadata(form.meta, json),
         Shape::Table(include) => {
             let version = value(json).pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
             let mut out = BytesMut::new();
-            out.put_slice(&table_lead(Some(&served.kind.columns()), &json!({ "resourceVersion": version })));
-            out.put_slice(&row(served, include, json, now));
+            let list_metadata = json!({ "resourceVersion": version });
+            out.put_slice(&table_lead(form.meta, Some(&served.kind.columns()), &list_metadata));
+            out.put_slice(&row(served, form.meta, include, json, now));
             out.put_slice(b"]}");
             out.freeze()
         }
@@ -44,32 +45,36 @@ struct MetadataOnly<'a> {
     metadata: &'a RawValue,
 }
 
-pub fn metadata(json: &[u8]) -> Bytes {
+pub fn metadata(version: MetaVersion, json: &[u8]) -> Bytes {
     let metadata = serde_json::from_slice::<MetadataOnly>(json).map_or("{}", |object| object.metadata.get());
-    let mut out = BytesMut::with_capacity(metadata.len() + 80);
-    out.put_slice(br#"{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":"#);
+    let api_version = version.api_version();
+    let mut out = BytesMut::with_capacity(metadata.len() + 88);
+    out.put_slice(br#"{"apiVersion":""#);
+    out.put_slice(api_version.as_bytes());
+    out.put_slice(br#"","kind":"PartialObjectMetadata","metadata":"#);
     out.put_slice(metadata.as_bytes());
     out.put_slice(b"}");
     out.freeze()
 }
 
 /// A table up to its rows. Later tables of a watch leave the columns out.
-pub fn table_lead(columns: Option<&[Column]>, list_metadata: &Value) -> Vec<u8> {
+pub fn table_lead(version: MetaVersion, columns: Option<&[Column]>, list_metadata: &Value) -> Vec<u8> {
     let definition = |c: &Column| json!({"name": c.name, "type": c.type_, "format": c.format, "description": c.description, "priority": c.priority});
     let columns = columns.map_or(Value::Null, |columns| columns.iter().map(definition).collect());
+    let api_version = version.api_version();
     format!(
-        r#"{{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{list_metadata},"columnDefinitions":{columns},"rows":["#
+        r#"{{"kind":"Table","apiVersion":"{api_version}","metadata":{list_metadata},"columnDefinitions":{columns},"rows":["#
     )
     .into_bytes()
 }
 
-pub fn row(served: &Served, include: IncludeObject, json: &Bytes, now: Timestamp) -> Vec<u8> {
+pub fn row(served: &Served, version: MetaVersion, include: IncludeObject, json: &Bytes, now: Timestamp) -> Vec<u8> {
     let object = served.kind.from_storage(value(json));
     let cells = Value::Array(served.kind.cells(&object, now));
     let mut out = format!(r#"{{"cells":{cells},"object":"#).into_bytes();
     match include {
         IncludeObject::None => out.extend_from_slice(b"null"),
-        IncludeObject::Metadata => out.extend_from_slice(&metadata(json)),
+        IncludeObject::Metadata => out.extend_from_slice(&metadata(version, json)),
         IncludeObject::Object => out.extend_from_slice(&whole(served, json)),
     }
     out.push(b'}');
@@ -77,31 +82,31 @@ pub fn row(served: &Served, include: IncludeObject, json: &Bytes, now: Timestamp
 }
 
 /// One object within a list.
-pub fn item(served: &Served, shape: Shape, json: &Bytes, now: Timestamp) -> Bytes {
-    match shape {
+pub fn item(served: &Served, form: Form, json: &Bytes, now: Timestamp) -> Bytes {
+    match form.shape {
         Shape::Whole => whole(served, json),
-        Shape::Metadata => metadata(json),
-        Shape::Table(include) => row(served, include, json, now).into(),
+        Shape::Metadata | Shape::MetadataList => metadata(form.meta, json),
+        Shape::Table(include) => row(served, form.meta, include, json, now).into(),
     }
 }
 
-/// A list up to its items.
-pub fn list_lead(served: &Served, shape: Shape, list_metadata: &Value) -> Vec<u8> {
-    let (kind, api_version) = match shape {
-        Shape::Table(_) => return table_lead(Some(&served.kind.columns()), list_metadata),
-        Shape::Metadata => ("PartialObjectMetadataList", "meta.k8s.io/v1"),
+/// A list up to its items: the last member is the array, just opened.
+pub fn list_lead(served: &Served, form: Form, list_metadata: &Value) -> Vec<u8> {
+    let (kind, api_version) = match form.shape {
+        Shape::Table(_) => return table_lead(form.meta, Some(&served.kind.columns()), list_metadata),
+        Shape::Metadata | Shape::MetadataList => ("PartialObjectMetadataList", form.meta.api_version()),
         Shape::Whole => (served.kind.names().list_kind, served.api_version.as_str()),
     };
     format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{list_metadata},"items":["#).into_bytes()
 }
 
 /// One object's message, without an envelope. The storage version's is kept with the object.
-pub fn protobuf_message(served: &Served, shape: Shape, object: &Object) -> Result<Bytes, ProtobufError> {
+pub fn protobuf_message(served: &Served, form: Form, object: &Object) -> Result<Bytes, ProtobufError> {
     let missing = || ProtobufError::UnknownKind(served.kind.names().kind.into());
-    match (shape, served.message) {
-        (Shape::Metadata, _) => {
+    match (form.shape, served.message) {
+        (Shape::Metadata | Shape::MetadataList, _) => {
             let id = protobuf::messages::of_kind("meta.k8s.io/v1", "PartialObjectMetadata").ok_or_else(missing)?;
-            Ok(protobuf::message(id, &metadata(object.json()))?.into())
+            Ok(protobuf::message(id, &metadata(form.meta, object.json()))?.into())
         }
         (_, None) => Err(missing()),
         (_, Some(id)) if served.kind.is_storage_version() => object.encoded(|json| protobuf::message(id, json)),
@@ -110,10 +115,12 @@ pub fn protobuf_message(served: &Served, shape: Shape, object: &Object) -> Resul
 }
 
 /// One object in its envelope.
-pub fn protobuf_object(served: &Served, shape: Shape, object: &Object) -> Result<Vec<u8>, ProtobufError> {
-    let message = protobuf_message(served, shape, object)?;
-    let mut out = match shape {
-        Shape::Metadata => protobuf::envelope("meta.k8s.io/v1", "PartialObjectMetadata", message.len()),
+pub fn protobuf_object(served: &Served, form: Form, object: &Object) -> Result<Vec<u8>, ProtobufError> {
+    let message = protobuf_message(served, form, object)?;
+    let mut out = match form.shape {
+        Shape::Metadata | Shape::MetadataList => {
+            protobuf::envelope(form.meta.api_version(), "PartialObjectMetadata", message.len())
+        }
         _ => protobuf::envelope(&served.api_version, served.kind.names().kind, message.len()),
     };
     out.extend_from_slice(&message);

@@ -6,12 +6,15 @@ use api_types::Status;
 use bytes::{Bytes, BytesMut};
 use component::serve::{self, Handler, Peer};
 use futures::{FutureExt, StreamExt};
-use http::{Request, Uri, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, Uri, header, request::Parts};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::{
+    body::{Body, Incoming},
+    upgrade::OnUpgrade,
+};
 use parking_lot::Mutex;
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout},
 };
 
@@ -20,7 +23,8 @@ use crate::{
     app::App,
     authn::impersonation,
     metrics::{self, Counted, LongRunning},
-    negotiate, paths,
+    negotiate::{self, Form},
+    paths,
     query::Query,
     request::{Attributes, RequestInfo, User},
     request_info, rest,
@@ -29,16 +33,38 @@ use crate::{
 /// Bodies larger than that are refused, as upstream.
 const MAX_BODY: usize = 3 << 20;
 const MAX_DRAINED: usize = 32 << 20;
+/// Requests that may wait for each that is in flight, and for how long.
+const WAITING_PER_SLOT: usize = 4;
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 pub struct Server {
     app: Arc<App>,
+    room: Room,
+}
+
+/// Room for requests in flight. When it is full, requests wait in line; when the line is full or does not move, they are
+/// turned away.
+struct Room {
     slots: Semaphore,
+    line: Semaphore,
+}
+
+impl Room {
+    async fn enter(&self) -> Result<SemaphorePermit<'_>, Status> {
+        if let Ok(slot) = self.slots.try_acquire() {
+            return Ok(slot);
+        }
+        let full = || Status::too_many_requests("Too many requests, please try again later.", 1);
+        let _place = self.line.try_acquire().map_err(|_| full())?;
+        timeout(LONGEST_WAIT, self.slots.acquire()).await.ok().and_then(Result::ok).ok_or_else(full)
+    }
 }
 
 impl Server {
     pub fn new(app: Arc<App>) -> Arc<Self> {
-        let slots = Semaphore::new(app.core.config.max_requests_inflight);
-        Arc::new(Self { app, slots })
+        let slots = app.core.config.max_requests_inflight;
+        let room = Room { slots: Semaphore::new(slots), line: Semaphore::new(slots * WAITING_PER_SLOT) };
+        Arc::new(Self { app, room })
     }
 
     /// Health, then who asks, whether they may, whether there is room, and then the answer.
@@ -65,10 +91,7 @@ impl Server {
             let answer = self.app.node_proxy.serve(Request::from_parts(parts, body), &user, info).await?;
             return Ok(counted_to_its_end(answer, open));
         }
-        let _room = self
-            .slots
-            .try_acquire()
-            .map_err(|_| Status::too_many_requests("Too many requests, please try again later.", 1))?;
+        let _slot = self.room.enter().await?;
         let _counted = Counted::inflight(info);
         let limit = Duration::from_secs(self.app.core.config.request_timeout);
         match timeout(limit, self.dispatch(&parts, body, &user, info, query)).await {
@@ -100,10 +123,30 @@ impl Server {
             headers: &parts.headers,
             body: negotiate::readable(&parts.headers, read(body).await?)?,
             warnings: &warnings,
+            upgrade: parts.extensions.get::<OnUpgrade>().cloned(),
         };
         let mut response = rest::serve(&call).await?;
         answer::add_warnings(&mut response, &warnings.lock());
         Ok(answer::compress(response, &parts.headers))
+    }
+}
+
+/// What decides the form of an error, kept until it is known whether there is one.
+struct Wanted {
+    accept: Option<HeaderValue>,
+    agent: Option<HeaderValue>,
+}
+
+impl Wanted {
+    fn of(headers: &HeaderMap) -> Self {
+        Self { accept: headers.get(header::ACCEPT).cloned(), agent: headers.get(header::USER_AGENT).cloned() }
+    }
+
+    /// The status as the client asked for objects; JSON if that is not to be had.
+    fn status(self, status: &Status, query: &str) -> Answer {
+        let named = [(header::ACCEPT, self.accept), (header::USER_AGENT, self.agent)];
+        let headers = named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        answer::status_in(status, Form::of(&headers, &Query::parse(query), true).unwrap_or_default())
     }
 }
 
@@ -150,13 +193,12 @@ impl Handler for Server {
     async fn handle(&self, request: Request<Incoming>, peer: Arc<Peer>) -> Answer {
         let started = Instant::now();
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        let protobuf = negotiate::prefers_protobuf(request.headers());
+        let wanted = Wanted::of(request.headers());
         let info = request_info::parse(&method, uri.path(), uri.query().unwrap_or(""));
         let outcome = AssertUnwindSafe(self.pass(request, &peer, info, &uri)).catch_unwind().await;
         let answer = match outcome {
             Ok(Ok(answer)) => answer,
-            Ok(Err(status)) if protobuf => answer::protobuf_status(&status),
-            Ok(Err(status)) => answer::status(&status),
+            Ok(Err(status)) => wanted.status(&status, uri.query().unwrap_or("")),
             Err(_) => {
                 tracing::error!(%method, path = uri.path(), "a request ended in a panic");
                 answer::status(&Status::internal(

@@ -28,5 +28,5 @@ pub use backend::{Backend, BackendError, Check, KeyValue, Outcome, Transaction, 
 pub use cache::{ResourceRef, Snapshot};
 pub use object::Object;
 pub use resource::{Adapt, Field, Filter, Resource, Selects};
-pub use store::{Freshness, List, ListAt, Options, Store, StoreError, WatchFrom};
-pub use watcher::{Event, EventType, Step, WatchError, Watcher};
+pub use store::{Freshness, List, ListAt, Options, Store, StoreError, WatchFrom, next_key};
+pub use watcher::{BATCH, Event, EventType, Step, WatchError, Watcher};

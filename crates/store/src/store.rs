@@ -134,6 +134,11 @@ impl Store {
         self.cache.revision()
     }
 
+    /// Watches can begin at this revision of the cache or later ones.
+    pub fn oldest(&self, id: &ResourceRef) -> Revision {
+        id.lock().log.lost()
+    }
+
     /// The resource that lies in a folder.
     pub fn find(&self, folder: &str) -> Option<ResourceRef> {
         self.cache.find(folder)
@@ -231,16 +236,16 @@ impl Store {
         Ok(Arc::new(Object::decode(key, stored, id.extractor())?))
     }
 
-    /// The state of a resource to list from: one namespace, or all. Objects after the key `after` only.
+    /// The state of a resource to list: one namespace, or all, from the key `from` on.
     pub async fn list(
         &self,
         id: &ResourceRef,
         namespace: Option<&str>,
-        after: Option<&str>,
+        from: Option<&str>,
         at: ListAt,
     ) -> Result<List, StoreError> {
         if !id.resource.cached {
-            return self.list_stored(id, namespace, after, at).await;
+            return self.list_stored(id, namespace, from, at).await;
         }
         let revision = match at {
             ListAt::Fresh(freshness) => {
@@ -267,9 +272,9 @@ impl Store {
                 revision,
                 source: Source::Snapshot(snapshot),
                 namespace: namespace.map(str::to_owned),
-                after: after.map(str::to_owned),
+                from: from.map(str::to_owned),
             }),
-            None => self.list_stored(id, namespace, after, at).await,
+            None => self.list_stored(id, namespace, from, at).await,
         }
     }
 
@@ -277,7 +282,7 @@ impl Store {
         &self,
         id: &ResourceRef,
         namespace: Option<&str>,
-        after: Option<&str>,
+        from: Option<&str>,
         at: ListAt,
     ) -> Result<List, StoreError> {
         let folder = self.key(id, namespace.unwrap_or(""), "");
@@ -285,8 +290,9 @@ impl Store {
         if let ListAt::Exact(revision) = at {
             range.revision = revision;
         }
-        if let Some(after) = after {
-            range.start = format!("{}{after}\0", self.key(id, "", ""));
+        if let Some(from) = from {
+            // Neither the resource nor the namespace is left.
+            range.start = range.start.max(format!("{}{from}", self.key(id, "", ""))).min(range.end.clone());
         }
         let first = self.backend.range(range.clone()).await.map_err(|error| self.expired(error, range.revision))?;
         if range.revision == 0 {
@@ -295,7 +301,7 @@ impl Store {
         let mut list = List {
             revision: range.revision,
             namespace: namespace.map(str::to_owned),
-            after: after.map(str::to_owned),
+            from: from.map(str::to_owned),
             source: Source::Snapshot(Snapshot::default()),
         };
         let mut pages = Pages { id: id.clone(), range, ready: VecDeque::new(), more: first.more, count: first.count };
@@ -435,11 +441,17 @@ impl Drop for Entering<'_> {
     }
 }
 
+/// The least key greater than `key`.
+pub fn next_key(key: &str) -> String {
+    format!("{key}\0")
+}
+
 /// The objects of a resource at one revision, in key order, handed out one by one.
 pub struct List {
     pub revision: Revision,
     namespace: Option<String>,
-    after: Option<String>,
+    /// The least key that has not been handed out.
+    from: Option<String>,
     source: Source,
 }
 
@@ -460,7 +472,7 @@ struct Pages {
 impl Pages {
     fn take(&mut self, store: &Store, items: &[KeyValue]) -> Result<(), StoreError> {
         if let Some(last) = items.last() {
-            self.range.start = format!("{}\0", last.key);
+            self.range.start = next_key(&last.key);
         }
         for item in items {
             self.ready.push_back(store.decode(&self.id, item)?);
@@ -474,10 +486,10 @@ impl List {
     pub async fn chunk(&mut self, store: &Store, limit: usize) -> Result<Vec<Arc<Object>>, StoreError> {
         let pages = match &mut self.source {
             Source::Snapshot(snapshot) => {
-                let rest = snapshot.range(self.namespace.as_deref(), self.after.as_deref());
+                let rest = snapshot.range(self.namespace.as_deref(), self.from.as_deref());
                 let objects: Vec<_> = rest.take(limit).cloned().collect();
                 if let Some(last) = objects.last() {
-                    self.after = Some(last.key().to_owned());
+                    self.from = Some(next_key(last.key()));
                 }
                 return Ok(objects);
             }
@@ -493,6 +505,16 @@ impl List {
         Ok(pages.ready.drain(..count).collect())
     }
 
+    /// What has not been handed out, as far as it is in memory.
+    pub fn rest(&self) -> impl Iterator<Item = &Arc<Object>> {
+        let (snapshot, read) = match &self.source {
+            Source::Snapshot(snapshot) => (Some(snapshot), None),
+            Source::Stored(pages) => (None, Some(&pages.ready)),
+        };
+        let held = snapshot.map(|snapshot| snapshot.range(self.namespace.as_deref(), self.from.as_deref()));
+        held.into_iter().flatten().chain(read.into_iter().flatten())
+    }
+
     /// The snapshot behind this list, if it comes from the cache.
     pub fn snapshot(&self) -> Option<&Snapshot> {
         match &self.source {
@@ -501,10 +523,11 @@ impl List {
         }
     }
 
-    /// How many objects follow the key `after`, the `passed`th of this list, whatever a selector says of them.
-    pub fn remaining(&self, after: &str, passed: i64) -> i64 {
+    /// How many objects there are from the key `next` on, `passed` of this list being before it, whatever a selector
+    /// says of them.
+    pub fn remaining(&self, next: &str, passed: i64) -> i64 {
         match &self.source {
-            Source::Snapshot(snapshot) => snapshot.range(self.namespace.as_deref(), Some(after)).count() as i64,
+            Source::Snapshot(snapshot) => snapshot.range(self.namespace.as_deref(), Some(next)).count() as i64,
             Source::Stored(pages) => pages.count - passed,
         }
     }

@@ -1,22 +1,28 @@
 //! A watch: a cursor into a resource's log, with a filter. It reads shared entries; nothing is queued for it.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
+use futures::{FutureExt, future::BoxFuture};
 
 pub use crate::object::EventType;
 use crate::{
-    backend::{Backend, BackendError, KeyValue, Range, Revision},
+    backend::{Backend, BackendError, Range, Revision},
     cache::{
         Cache, Entry, Old, ResourceRef, Snapshot, TableState,
         subscribers::{Place, Subscriber},
     },
     object::{Object, framed_body, split_key},
     resource::{Filter, Selects},
+    store::next_key,
 };
 
-/// Events handed out at once.
-const BATCH: usize = 128;
+/// The most events handed out at once.
+pub const BATCH: usize = 128;
 
 /// One event as this watch sees it.
 #[derive(Clone, Debug)]
@@ -73,10 +79,23 @@ pub struct Watcher {
     backend: Arc<dyn Backend>,
     table: ResourceRef,
     subscriber: Arc<Subscriber>,
+    /// Whether namespace and name decide alone what is wanted.
+    by_key: bool,
     initial: Initial,
-    /// The key of the last initial object sent.
-    sent: Option<Box<str>>,
+    /// The least key of the initial objects that has not been sent.
+    from: Option<String>,
     position: Revision,
+    /// The old value of the next entry is being read.
+    resolving: Option<BoxFuture<'static, Result<(), WatchError>>>,
+}
+
+/// What the log holds for a watch.
+enum Pending {
+    Nothing,
+    /// The watch has moved on behind these.
+    Entries(Vec<Arc<Entry>>),
+    /// The next entry's old value has to be read first.
+    Unresolved(Arc<Entry>),
 }
 
 impl Watcher {
@@ -91,6 +110,7 @@ impl Watcher {
         state: &mut TableState,
     ) -> Self {
         let resource = &table.resource;
+        let by_key = filter.is_by_key();
         let subscriber = Arc::new(Subscriber::new(filter, after));
         let concerned = |(number, entry): (u64, &Arc<Entry>)| {
             entry.concerns(&subscriber.filter, &resource.selects).then_some(number)
@@ -100,7 +120,7 @@ impl Watcher {
             *subscriber.place.lock() = Place::Behind(number);
         }
         state.subscribers.add(subscriber.clone(), resource);
-        Self { cache, backend, table, subscriber, initial, sent: None, position: after }
+        Self { cache, backend, table, subscriber, by_key, initial, from: None, position: after, resolving: None }
     }
 
     /// All events up to this revision have been handed out: what a bookmark may say.
@@ -115,24 +135,46 @@ impl Watcher {
         self.position
     }
 
+    /// Whether changes wait to be handed out.
+    pub fn is_behind(&self) -> bool {
+        matches!(self.initial, Initial::Nothing) && *self.subscriber.place.lock() != Place::AtHead
+    }
+
+    /// How many watches there are of this resource.
+    pub fn watchers(&self) -> usize {
+        self.table.lock().subscribers.len()
+    }
+
     /// Waits for what comes next. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Step, WatchError> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// What comes next, if it is there.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Step, WatchError>> {
         if let Some(step) = self.next_initial() {
-            return Ok(step);
+            return Poll::Ready(Ok(step));
         }
+        // Before looking, so that no change is missed in between.
+        self.subscriber.wake.register(cx.waker());
         loop {
-            let entries = self.pending()?;
-            let Some((last, _)) = entries.last() else {
-                self.subscriber.wake.notified().await;
-                continue;
-            };
-            for (_, entry) in &entries {
-                self.resolve(entry).await?;
+            if let Some(resolving) = &mut self.resolving {
+                let resolved = ready!(resolving.as_mut().poll(cx));
+                self.resolving = None;
+                resolved?;
             }
-            let events: Vec<Event> = entries.iter().filter_map(|(_, entry)| self.event(entry)).collect();
-            self.advance(*last);
-            if !events.is_empty() {
-                return Ok(Step::Events(events));
+            match self.take()? {
+                Pending::Nothing => return Poll::Pending,
+                Pending::Unresolved(entry) => {
+                    let (cache, backend, table) = (self.cache.clone(), self.backend.clone(), self.table.clone());
+                    self.resolving = Some(resolve(cache, backend, table, entry).boxed());
+                }
+                Pending::Entries(entries) => {
+                    let events: Vec<Event> = entries.iter().filter_map(|entry| self.event(entry)).collect();
+                    if !events.is_empty() {
+                        return Poll::Ready(Ok(Step::Events(events)));
+                    }
+                }
             }
         }
     }
@@ -145,7 +187,7 @@ impl Watcher {
         let events: Vec<Event> = match &mut self.initial {
             Initial::Nothing => return None,
             Initial::Cached(snapshot) => {
-                let objects = snapshot.range(filter.namespace.as_deref(), self.sent.as_deref());
+                let objects = snapshot.range(filter.namespace.as_deref(), self.from.as_deref());
                 objects.filter(|o| filter.matches(o, selects)).take(BATCH).cloned().map(added).collect()
             }
             Initial::Listed(objects) => {
@@ -155,7 +197,7 @@ impl Watcher {
         };
         match events.last() {
             Some(last) => {
-                self.sent = Some(last.object.key().into());
+                self.from = Some(next_key(last.object.key()));
                 Some(Step::Events(events))
             }
             None => {
@@ -165,73 +207,37 @@ impl Watcher {
         }
     }
 
-    /// The next entries that concern this watch, without moving on.
-    fn pending(&self) -> Result<Vec<(u64, Arc<Entry>)>, WatchError> {
+    /// The next entries that concern this watch. Moves behind them: to the next one after, or to the head.
+    fn take(&mut self) -> Result<Pending, WatchError> {
         let table = &self.table;
         let state = table.lock();
-        let from = match *self.subscriber.place.lock() {
-            Place::AtHead => return Ok(Vec::new()),
+        let mut place = self.subscriber.place.lock();
+        let from = match *place {
+            Place::AtHead => return Ok(Pending::Nothing),
             Place::Lost => return Err(WatchError::Expired),
             Place::Behind(number) if number < state.log.first() => return Err(WatchError::Expired),
             Place::Behind(number) => number,
         };
-        let selects = &table.resource.selects;
+        let filter = &self.subscriber.filter;
         let concerned = |(_, entry): &(u64, &Arc<Entry>)| {
-            entry.revision > self.subscriber.after && entry.concerns(&self.subscriber.filter, selects)
+            entry.revision > self.subscriber.after && entry.concerns(filter, &table.resource.selects)
         };
-        Ok(state.log.from(from).filter(concerned).take(BATCH).map(|(n, entry)| (n, entry.clone())).collect())
-    }
-
-    /// Moves behind entry number `last`, to the next one that concerns this watch or to the head.
-    fn advance(&mut self, last: u64) {
-        let table = &self.table;
-        let state = table.lock();
-        let mut place = self.subscriber.place.lock();
-        if *place == Place::Lost {
-            return;
-        }
-        if last + 1 < state.log.first() {
-            // The log was cut while old values were read: the next call finds out.
-            *place = Place::Behind(last + 1);
-            return;
-        }
-        let selects = &table.resource.selects;
-        let next = state.log.from(last + 1).find(|(_, entry)| entry.concerns(&self.subscriber.filter, selects));
-        match next {
-            Some((number, entry)) => {
+        let mut entries = Vec::new();
+        for (number, entry) in state.log.from(from).filter(concerned) {
+            let unresolved = entry.lacks_old() && !(self.by_key && entry.new.is_some());
+            if entries.len() == BATCH || unresolved {
                 *place = Place::Behind(number);
                 self.position = self.position.max(entry.revision - 1);
+                if entries.is_empty() {
+                    return Ok(Pending::Unresolved(entry.clone()));
+                }
+                return Ok(Pending::Entries(entries));
             }
-            None => {
-                *place = Place::AtHead;
-                self.position = self.cache.revision();
-            }
+            entries.push(entry.clone());
         }
-    }
-
-    /// Reads the old value of an entry that is not cached, if this watch needs it.
-    async fn resolve(&self, entry: &Entry) -> Result<(), WatchError> {
-        let Old::InBackend(cell) = &entry.old else { return Ok(()) };
-        if entry.new.is_some() && self.subscriber.filter.is_by_key() {
-            return Ok(());
-        }
-        cell.get_or_try_init(|| async {
-            let (namespace, name) = split_key(&entry.key);
-            let full = self.cache.key(&self.table, namespace, name);
-            let range = Range { revision: entry.revision - 1, ..Range::key(&full) };
-            let found = match self.backend.range(range).await {
-                Ok(found) => found.items,
-                Err(BackendError::Compacted { .. }) => return Err(WatchError::Expired),
-                Err(error) => return Err(error.into()),
-            };
-            Ok(found.first().and_then(|kv| self.decode(&entry.key, kv)))
-        })
-        .await?;
-        Ok(())
-    }
-
-    fn decode(&self, key: &str, stored: &KeyValue) -> Option<Arc<Object>> {
-        Object::decode(key, stored, self.table.extractor()).ok().map(Arc::new)
+        *place = Place::AtHead;
+        self.position = self.cache.revision();
+        Ok(Pending::Entries(entries))
     }
 
     /// What an entry means under this watch's filter: who enters is ADDED, who leaves is DELETED.
@@ -258,6 +264,30 @@ impl Watcher {
         let deleted = (kind == EventType::Deleted).then(|| entry.deleted_frame(object));
         Some(Event { kind, object: object.clone(), revision: entry.revision, deleted })
     }
+}
+
+/// Reads the old value of an entry that is not cached, once for all watches.
+async fn resolve(
+    cache: Arc<Cache>,
+    backend: Arc<dyn Backend>,
+    table: ResourceRef,
+    entry: Arc<Entry>,
+) -> Result<(), WatchError> {
+    let Old::InBackend(cell) = &entry.old else { return Ok(()) };
+    cell.get_or_try_init(|| async {
+        let (namespace, name) = split_key(&entry.key);
+        let full = cache.key(&table, namespace, name);
+        let range = Range { revision: entry.revision - 1, ..Range::key(&full) };
+        let found = match backend.range(range).await {
+            Ok(found) => found.items,
+            Err(BackendError::Compacted { .. }) => return Err(WatchError::Expired),
+            Err(error) => return Err(error.into()),
+        };
+        let decode = |kv| Object::decode(&entry.key, kv, table.extractor()).ok().map(Arc::new);
+        Ok(found.first().and_then(decode))
+    })
+    .await?;
+    Ok(())
 }
 
 impl Drop for Watcher {

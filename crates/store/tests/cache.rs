@@ -239,17 +239,23 @@ async fn pages_show_one_revision_until_it_is_compacted() {
     let mut first = cluster.store.list(&cluster.id(PODS), None, None, LATEST).await.unwrap();
     let revision = first.revision;
     assert_eq!(first.chunk(&cluster.store, 2).await.unwrap().len(), 2);
-    assert_eq!(first.remaining("a/p1", 2), 4);
+    assert_eq!(first.remaining("a/p2", 2), 4);
     cluster.store.keep_page(&cluster.id(PODS), &first);
     cluster.delete(PODS, "a/p4").await;
     cluster.put(PODS, "a/p9", "").await;
-    let rest = async |after: &'static str| {
-        let mut list = cluster.store.list(&cluster.id(PODS), None, Some(after), ListAt::Exact(revision)).await?;
+    let rest = async |from: &'static str| {
+        let mut list = cluster.store.list(&cluster.id(PODS), None, Some(from), ListAt::Exact(revision)).await?;
         Ok::<_, StoreError>(
             list.chunk(&cluster.store, 10).await?.iter().map(|o| o.key().to_owned()).collect::<Vec<_>>(),
         )
     };
-    assert_eq!(rest("a/p1").await.unwrap(), ["a/p2", "a/p3", "a/p4", "a/p5"]);
+    assert_eq!(rest("a/p2").await.unwrap(), ["a/p2", "a/p3", "a/p4", "a/p5"]);
+    for outside in ["", "0", "a/p9z", "z"] {
+        for cached in [PODS, EVENTS] {
+            let mut list = cluster.store.list(&cluster.id(cached), Some("b"), Some(outside), LATEST).await.unwrap();
+            assert!(list.chunk(&cluster.store, 10).await.unwrap().is_empty(), "{outside:?} leads out of the namespace");
+        }
+    }
     let fresh = cluster.keys(PODS, None, ListAt::Exact(revision - 2)).await.unwrap();
     assert_eq!(fresh.len(), 4, "a revision nobody kept is read from the backend");
     // Compaction by any server is seen through its key.
@@ -257,7 +263,7 @@ async fn pages_show_one_revision_until_it_is_compacted() {
     cluster.commit(vec![Write::put("/registry/compact_rev_key", present.to_string())]).await;
     cluster.backend.compact(present).await.unwrap();
     cluster.store.get(&cluster.id(PODS), "a", "x", Freshness::Latest).await.unwrap();
-    assert_eq!(rest("a/p1").await, Err(StoreError::Expired));
+    assert_eq!(rest("a/p2").await, Err(StoreError::Expired));
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     answer::{self, Answer},
-    negotiate::Shape,
+    negotiate::Form,
     render,
 };
 
@@ -30,7 +30,7 @@ pub async fn delete(call: &Call<'_>) -> Result<Answer, Status> {
     let mut list =
         store.list(id, namespace, None, ListAt::Fresh(Freshness::Latest)).await.map_err(answer::store_error)?;
     let mut items =
-        BytesMut::from(&render::list_lead(call.served, Shape::Whole, &list::list_metadata(list.revision))[..]);
+        BytesMut::from(&render::list_lead(call.served, Form::default(), &list::list_metadata(list.revision))[..]);
     let mut count = 0;
     loop {
         let objects = list.chunk(store, BATCH).await.map_err(answer::store_error)?;

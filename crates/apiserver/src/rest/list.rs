@@ -1,55 +1,50 @@
-//! LIST: written from the cache's bytes as they are, a chunk at a time, so that memory does not grow with the answer.
+//! LIST: which objects, from which state, and where the next page begins. How they are written: `list_body`.
 
-use std::{collections::VecDeque, io::Write, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 use api_rules::{Kind, value};
 use api_types::{
     Status,
-    selector::{FieldSelector, Selector},
+    selector::{FieldOperator, FieldRequirement, FieldSelector, Selector},
 };
-use bytes::{Bytes, BytesMut};
-use component::serve::Body;
-use flate2::{Compression, write::GzEncoder};
-use futures::stream;
-use http::StatusCode;
 use serde_json::{Value, json};
-use store::{Filter, List, Object, StoreError};
+use store::{Filter, List, Object, StoreError, next_key};
 
 use super::{
-    Call, list_protobuf,
+    Call,
+    list_body::{self, Items},
+    list_options::ListOptions,
+    list_protobuf,
     page::{self, Page},
 };
 use crate::{
-    answer::{self, Answer, COMPRESS_FROM},
-    app::App,
-    core::Served,
-    negotiate::{Form, Media, Shape},
+    answer::{self, Answer},
+    negotiate::Media,
     render,
 };
 
-/// Bytes of one piece of an answer.
-const CHUNK: usize = 32 << 10;
 /// Objects looked at between two pieces.
 const BATCH: usize = 256;
 
 pub async fn list(call: &Call<'_>) -> Result<Answer, Status> {
     let form = call.form()?;
     let filter = filter(call)?;
-    let page = Page::of(&call.query)?;
+    let page = Page::of(&ListOptions::of_list(&call.query)?, call.namespace())?;
+    form.check_metadata(true, &go_list_type(call))?;
     let id = call.id()?;
     let namespace = Some(call.namespace()).filter(|namespace| !namespace.is_empty());
-    let expired = |error| match (error, &page.after) {
-        (StoreError::Expired, Some(after)) => page::expired(after),
+    let expired = |error| match (error, &page.from) {
+        (StoreError::Expired, Some(from)) => page::expired(call.namespace(), from),
         (error, _) => answer::store_error(error),
     };
     let store = &call.core().store;
-    let mut list = store.list(id, namespace, page.after.as_deref(), page.at).await.map_err(expired)?;
-    let mut metadata = json!({ "resourceVersion": list.revision.to_string() });
+    let mut list = store.list(id, namespace, page.from.as_deref(), page.at).await.map_err(expired)?;
+    let mut metadata = list_metadata(list.revision);
     let mut ready = VecDeque::new();
     if let Some(limit) = page.limit {
         let cut = take_page(call, &mut list, &filter, limit, &mut ready).await.map_err(expired)?;
-        if let Some((after, remaining)) = cut {
-            metadata["continue"] = page::token(list.revision, &after).into();
+        if let Some((next, remaining)) = cut {
+            metadata["continue"] = page::token(list.revision, call.namespace(), &next).into();
             if filter.labels.is_everything() && filter.fields.is_everything() {
                 metadata["remainingItemCount"] = remaining.into();
             }
@@ -57,27 +52,24 @@ pub async fn list(call: &Call<'_>) -> Result<Answer, Status> {
         }
     }
     let source = page.limit.is_none().then_some(list);
-    let lead = match form.media {
-        Media::Protobuf => Vec::new(),
-        _ => render::list_lead(call.served, form.shape, &metadata),
-    };
-    let items = Items {
-        app: call.app.clone(),
-        served: call.served.clone(),
-        shape: form.shape,
-        filter,
-        source,
-        ready,
-        lead: Some(lead),
-        written: false,
-    };
+    let items = Items { app: call.app.clone(), served: call.served.clone(), form, filter, source, ready };
     match form.media {
-        Media::Protobuf => list_protobuf::answer(items, form.shape, &metadata).await,
-        _ => items.answer(form, answer::accepts_gzip(call.headers)).await,
+        Media::Protobuf => list_protobuf::answer(items, &metadata).await,
+        Media::Json | Media::Yaml => {
+            let lead = render::list_lead(call.served, form, &metadata);
+            list_body::answer(items, lead, answer::accepts_gzip(call.headers)).await
+        }
     }
 }
 
-/// Collects one page. If objects follow, where it ends and how many they are.
+/// What upstream calls the list's type where it refuses to show it in another form.
+fn go_list_type(call: &Call<'_>) -> String {
+    let names = call.served.kind.names();
+    let package = names.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
+    format!("*{package}.{}", names.list_kind)
+}
+
+/// Collects one page. If objects follow, where the next begins and how many they are.
 async fn take_page(
     call: &Call<'_>,
     list: &mut List,
@@ -100,9 +92,9 @@ async fn take_page(
             }
             page.push_back(object);
             if page.len() == limit {
-                let after = page.back().map(|last| last.key().to_owned()).unwrap_or_default();
-                let remaining = list.remaining(&after, passed);
-                return Ok((remaining > 0).then_some((after, remaining)));
+                let next = page.back().map(|last| next_key(last.key())).unwrap_or_default();
+                let remaining = list.remaining(&next, passed);
+                return Ok((remaining > 0).then_some((next, remaining)));
             }
         }
     }
@@ -136,8 +128,23 @@ pub fn filter(call: &Call<'_>) -> Result<Filter, Status> {
             requirement.field = stored_label(kind, &requirement.field);
         }
     }
+    select_named(call.info.name, &mut fields)?;
     let namespace = Some(call.namespace()).filter(|namespace| !namespace.is_empty()).map(str::to_owned);
     Ok(Filter { namespace, labels, fields })
+}
+
+/// A list or watch of one object by its path counts as selecting that name.
+fn select_named(name: &str, fields: &mut FieldSelector) -> Result<(), Status> {
+    const NAME: &str = "metadata.name";
+    if name.is_empty() || fields.exact(NAME) == Some(name) {
+        return Ok(());
+    } else if !fields.is_everything() {
+        return Err(Status::bad_request("fieldSelector metadata.name doesn't match requested name"));
+    }
+    let requirement =
+        FieldRequirement { field: NAME.to_owned(), operator: FieldOperator::Equals, value: name.to_owned() };
+    fields.requirements.push(requirement);
+    Ok(())
 }
 
 /// What a field of this version is called in the version that is stored: found by sending a mark through.
@@ -156,112 +163,6 @@ fn marked_path(value: &Value, mark: &str) -> Option<String> {
         }
         marked_path(member, mark).map(|rest| format!("{name}.{rest}"))
     })
-}
-
-/// The items of an answer that are still to be written.
-pub(super) struct Items {
-    app: Arc<App>,
-    pub(super) served: Arc<Served>,
-    shape: Shape,
-    filter: Filter,
-    /// Where more objects come from.
-    source: Option<List>,
-    /// Objects that are selected already.
-    ready: VecDeque<Arc<Object>>,
-    lead: Option<Vec<u8>>,
-    written: bool,
-}
-
-impl Items {
-    /// A small list as a whole, a large one as a stream, compressed if the client can read that.
-    async fn answer(mut self, form: Form, gzip: bool) -> Result<Answer, Status> {
-        let mut first = BytesMut::new();
-        let streams = form.media == Media::Json && !form.pretty;
-        let limit = if streams { COMPRESS_FROM } else { usize::MAX };
-        while first.len() < limit {
-            match self.chunk().await.map_err(answer::store_error)? {
-                Some(chunk) => first.extend_from_slice(&chunk),
-                None => return Ok(answer::document(StatusCode::OK, first.freeze(), form)),
-            }
-        }
-        let first = first.freeze();
-        let encoder = gzip.then(|| GzEncoder::new(Vec::with_capacity(CHUNK), Compression::fast()));
-        let mut response = answer::with_body(StatusCode::OK, Body::Empty, form.media.content_type());
-        if gzip {
-            answer::mark_compressed(response.headers_mut());
-        }
-        *response.body_mut() = Body::stream(stream::try_unfold((self, Some(first), encoder, false), next_piece));
-        Ok(response)
-    }
-
-    /// The next object that is selected.
-    pub(super) async fn object(&mut self) -> Result<Option<Arc<Object>>, StoreError> {
-        loop {
-            if let Some(object) = self.ready.pop_front() {
-                return Ok(Some(object));
-            }
-            let Some(source) = &mut self.source else { return Ok(None) };
-            let store = &self.app.core.store;
-            let objects = source.chunk(store, BATCH).await?;
-            if objects.is_empty() {
-                self.source = None;
-            }
-            let selects = self.served.id.as_ref().map(|id| &id.resource.selects);
-            let selected = |o: &Arc<Object>| selects.is_some_and(|selects| self.filter.matches(o, selects));
-            self.ready.extend(objects.into_iter().filter(selected));
-        }
-    }
-
-    /// The next piece of JSON; `None` after the last.
-    async fn chunk(&mut self) -> Result<Option<Bytes>, StoreError> {
-        let mut out = match self.lead.take() {
-            Some(lead) => BytesMut::from(Bytes::from(lead)),
-            None if self.source.is_none() && self.ready.is_empty() => return Ok(None),
-            None => BytesMut::with_capacity(CHUNK + (CHUNK >> 2)),
-        };
-        let now = self.app.core.clock.now();
-        while out.len() < CHUNK {
-            let Some(object) = self.object().await? else { break };
-            if std::mem::replace(&mut self.written, true) {
-                out.extend_from_slice(b",");
-            }
-            if self.shape == Shape::Whole && self.served.kind.is_storage_version() {
-                out.extend_from_slice(object.json());
-            } else {
-                out.extend_from_slice(&render::item(&self.served, self.shape, &object.body(), now));
-            }
-        }
-        if self.source.is_none() && self.ready.is_empty() {
-            out.extend_from_slice(b"]}");
-        }
-        Ok(Some(out.freeze()))
-    }
-}
-
-type Piece = (Items, Option<Bytes>, Option<GzEncoder<Vec<u8>>>, bool);
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// The next bytes of the body. What fails in the middle of an answer ends the connection.
-async fn next_piece((mut items, mut first, mut encoder, done): Piece) -> Result<Option<(Bytes, Piece)>, BoxError> {
-    if done {
-        return Ok(None);
-    }
-    loop {
-        let chunk = match first.take() {
-            Some(chunk) => Some(chunk),
-            None => items.chunk().await?,
-        };
-        let Some(chunk) = chunk else {
-            let Some(encoder) = encoder.take() else { return Ok(None) };
-            return Ok(Some((Bytes::from(encoder.finish()?), (items, None, None, true))));
-        };
-        let Some(gzip) = &mut encoder else { return Ok(Some((chunk, (items, None, None, false)))) };
-        gzip.write_all(&chunk)?;
-        if gzip.get_ref().len() >= CHUNK / 2 {
-            let ready = std::mem::take(gzip.get_mut());
-            return Ok(Some((Bytes::from(ready), (items, None, encoder, false))));
-        }
-    }
 }
 
 /// The metadata of a list made by hand, such as the answer of a deleted collection.

@@ -10,7 +10,7 @@ use futures::stream;
 use http::StatusCode;
 use serde_json::Value;
 
-use super::list::Items;
+use super::list_body::Items;
 use crate::{
     answer::{self, Answer},
     negotiate::{Media, Shape},
@@ -21,19 +21,22 @@ use crate::{
 const CHUNK: usize = 32 << 10;
 
 /// Reads all items and sends them.
-pub async fn answer(mut items: Items, shape: Shape, metadata: &Value) -> Result<Answer, Status> {
+pub async fn answer(mut items: Items, metadata: &Value) -> Result<Answer, Status> {
+    let form = items.form;
     let lead = protobuf::list_metadata(metadata.to_string().as_bytes()).map_err(Status::internal)?;
     let mut length = lead.len();
     let mut pieces = VecDeque::from([Bytes::from(lead)]);
     while let Some(object) = items.object().await.map_err(answer::store_error)? {
-        let item = render::protobuf_message(&items.served, shape, &object).map_err(Status::internal)?;
+        let item = render::protobuf_message(&items.served, form, &object).map_err(Status::internal)?;
         let lead = protobuf::item_lead(item.len());
         length += lead.len() + item.len();
         pieces.extend([Bytes::from(lead), item]);
     }
     let names = items.served.kind.names();
-    let envelope = match shape {
-        Shape::Metadata => protobuf::envelope("meta.k8s.io/v1", "PartialObjectMetadataList", length),
+    let envelope = match form.shape {
+        Shape::Metadata | Shape::MetadataList => {
+            protobuf::envelope(form.meta.api_version(), "PartialObjectMetadataList", length)
+        }
         _ => protobuf::envelope(&items.served.api_version, names.list_kind, length),
     };
     pieces.push_front(envelope.into());

@@ -6,6 +6,7 @@ use api_rules::{Context, FieldValidation, Requester};
 use api_types::Status;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use hyper::upgrade::OnUpgrade;
 use parking_lot::Mutex;
 use store::{Filter, Freshness, Object, ResourceRef};
 
@@ -26,6 +27,8 @@ pub mod delete_collection;
 pub mod delete_options;
 pub mod get;
 pub mod list;
+mod list_body;
+mod list_options;
 mod list_protobuf;
 mod page;
 pub mod patch;
@@ -34,6 +37,8 @@ pub mod pod_eviction;
 pub mod scale;
 pub mod update;
 pub mod watch;
+mod watch_events;
+mod watch_socket;
 pub mod write;
 
 /// One request to a resource, authenticated and authorized.
@@ -47,6 +52,8 @@ pub struct Call<'a> {
     pub body: Bytes,
     /// Texts for `Warning` headers, gathered on the way.
     pub warnings: &'a Mutex<Vec<String>>,
+    /// The connection itself, if the client asks for another protocol on it.
+    pub upgrade: Option<OnUpgrade>,
 }
 
 impl<'a> Call<'a> {
@@ -75,6 +82,7 @@ impl<'a> Call<'a> {
             headers: self.headers,
             body: Bytes::new(),
             warnings: self.warnings,
+            upgrade: None,
         }
     }
 

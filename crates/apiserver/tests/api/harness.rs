@@ -66,7 +66,7 @@ impl Api {
         let peer = Peer { identity: Some(identity), ..Peer::default() };
         tokio::spawn(serve::stream(far, peer, self.running.server.clone(), self.shutdown.clone()));
         let (mut sender, connection) = http1::handshake(TokioIo::new(near)).await.unwrap();
-        tokio::spawn(connection);
+        tokio::spawn(connection.with_upgrades());
         sender.send_request(request).await.unwrap()
     }
 

@@ -117,3 +117,97 @@ async fn two_versions_of_events_are_one() {
     let limited = api.get("/api/v1/events?limit=1").await.expect(200);
     assert_eq!(names(&limited), ["e"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn pages_across_and_within_namespaces() {
+    let api = with_maps(&["a", "b", "c"]).await;
+    let all = api.get("/api/v1/configmaps?limit=1").await.expect(200);
+    let token = all["metadata"]["continue"].as_str().unwrap();
+    let rest = api.get(&format!("/api/v1/configmaps?continue={token}")).await.expect(200);
+    assert_eq!(names(&rest), ["b", "c"]);
+    let first = api.get(&format!("{MAPS}?limit=2&labelSelector=name!%3Da")).await.expect(200);
+    assert_eq!((names(&first), &first["metadata"]["continue"]), (vec!["b", "c"], &Value::Null));
+    let first = api.get(&format!("{MAPS}?limit=1&labelSelector=name!%3Dz")).await.expect(200);
+    assert!(first["metadata"]["continue"].is_string());
+    assert!(first["metadata"]["remainingItemCount"].is_null(), "unknown under a selector");
+    let elsewhere = first["metadata"]["continue"].as_str().unwrap();
+    let other = api.get(&format!("/api/v1/namespaces/zzz/configmaps?continue={elsewhere}")).await.expect(200);
+    assert_eq!(names(&other), Vec::<&str>::new(), "a token does not lead out of the namespace");
+}
+
+#[tokio::test(start_paused = true)]
+async fn options_that_do_not_go_together() {
+    let api = with_maps(&["a"]).await;
+    for (query, code, message) in [
+        ("resourceVersionMatch=Exact", 422, "resourceVersionMatch is forbidden unless resourceVersion is provided"),
+        ("sendInitialEvents=true", 422, "sendInitialEvents is forbidden for list"),
+        ("limit=x", 400, "strconv.ParseInt: parsing \"x\": invalid syntax"),
+        ("resourceVersion=x", 400, "invalid resource version"),
+        ("continue=eA", 400, "invalid continue token: continue key is not valid"),
+        (
+            "fieldSelector=data%3Dx",
+            400,
+            "\"data\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+        ),
+        ("watch=1&resourceVersion=1&resourceVersionMatch=NotOlderThan", 422, "forbidden for watch unless"),
+    ] {
+        let status = api.get(&format!("{MAPS}?{query}")).await.expect(code);
+        assert!(status["message"].as_str().unwrap().contains(message), "{query}: {status}");
+    }
+    let status = api.get("/api/v1/pods?fieldSelector=spec.odd%3Dx").await.expect(400);
+    assert_eq!(status["message"], "field label not supported: spec.odd");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_not_one_objects_metadata() {
+    let api = with_maps(&["a"]).await;
+    let one = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+    let status = api.get_as(MAPS, one).await.expect(406);
+    assert_eq!(
+        status["message"],
+        "you requested PartialObjectMetadata, but the requested object is a list (*core.ConfigMapList)"
+    );
+    api.get_as(&format!("{MAPS}/a"), METADATA).await.expect(406);
+    let beta = "application/json;as=PartialObjectMetadata;v=v1beta1;g=meta.k8s.io";
+    let beta = api.get_as(&format!("{MAPS}/a"), beta).await.expect(200);
+    assert_eq!(beta["apiVersion"], "meta.k8s.io/v1beta1");
+}
+
+async fn text(api: &Api, path: &str, headers: &[(&str, &str)]) -> (http::HeaderMap, Vec<u8>) {
+    use http_body_util::BodyExt;
+    let response = api.open(crate::harness::request("GET", path, headers, bytes::Bytes::new())).await;
+    let (parts, body) = response.into_parts();
+    (parts.headers, body.collect().await.unwrap().to_bytes().to_vec())
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_form_says_the_same() {
+    use std::io::Read;
+    let api = Api::start().await;
+    let filler = "x\n".repeat(5_000);
+    for n in 0..30 {
+        let body = json!({"metadata": {"name": format!("m{n:02}")}, "data": {"x": filler}});
+        api.post(MAPS, body).await.expect(201);
+    }
+    for (query, compressed) in [("?limit=2", false), ("", true), ("?limit=29", true)] {
+        let path = format!("{MAPS}{query}");
+        let plain = api.get(&path).await.expect(200);
+        let curl = [("user-agent", "curl/8")];
+        let (_, pretty) = text(&api, &path, &curl).await;
+        assert_eq!(String::from_utf8(pretty).unwrap(), serde_json::to_string_pretty(&plain).unwrap());
+        let (headers, yaml) = text(&api, &path, &[("accept", "application/yaml")]).await;
+        assert_eq!(headers["content-type"], "application/yaml");
+        let yaml: Value = serde_saphyr::from_str(std::str::from_utf8(&yaml).unwrap()).unwrap();
+        assert_eq!(yaml, plain);
+        let (headers, packed) = text(&api, &path, &[("accept-encoding", "gzip")]).await;
+        assert_eq!(headers.contains_key("content-encoding"), compressed, "{query}");
+        let mut read = packed.clone();
+        if compressed {
+            read.clear();
+            flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut read).unwrap();
+        }
+        assert_eq!(serde_json::from_slice::<Value>(&read).unwrap(), plain);
+    }
+    let (_, error) = text(&api, &format!("{MAPS}/none"), &[("accept", "application/yaml")]).await;
+    assert!(String::from_utf8(error).unwrap().contains("reason: NotFound"));
+}

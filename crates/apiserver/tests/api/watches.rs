@@ -67,8 +67,10 @@ async fn bookmarks_come_every_minute_and_time_ends_it() {
     let api = Api::start().await;
     let mut watch = api.watch(&format!("{MAPS}?watch=1&allowWatchBookmarks=true&timeoutSeconds=150")).await;
     let started = tokio::time::Instant::now();
-    for _ in 0..2 {
+    // The end of the initial events, two minutes, and shortly before the end.
+    for expected in [0, 60, 120, 148] {
         assert_eq!(watch.next().await.unwrap()["type"], "BOOKMARK");
+        assert!((expected..expected + 2).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
     }
     assert_eq!(watch.next().await, None);
     assert!((149..152).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
@@ -109,4 +111,87 @@ async fn watches_end_cleanly_with_the_server() {
     api.shutdown.begin();
     let end = tokio::time::timeout(Duration::from_secs(1), watch.next()).await;
     assert_eq!(end.expect("at once"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_from_the_state_marks_its_end_for_who_wants_bookmarks() {
+    let api = Api::start().await;
+    create(&api, "a").await;
+    for query in ["watch=1&allowWatchBookmarks=true", "watch=1&allowWatchBookmarks=true&resourceVersion=0"] {
+        let mut watch = api.watch(&format!("{MAPS}?{query}")).await;
+        expect(&mut watch, &[("ADDED", "a")]).await;
+        let bookmark = watch.next().await.unwrap();
+        assert_eq!(bookmark["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"], "true", "{query}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_the_selector_is_deleted() {
+    let api = Api::start().await;
+    let labelled = |value: &str| json!({"metadata": {"name": "a", "labels": {"x": value}}});
+    api.post(MAPS, labelled("1")).await.expect(201);
+    let mut watch = api.watch(&format!("{MAPS}?watch=1&labelSelector=x%3D1")).await;
+    expect(&mut watch, &[("ADDED", "a")]).await;
+    let changed = api.patch(&format!("{MAPS}/a"), "merge", labelled("2")).await.expect(200);
+    let left = watch.next().await.unwrap();
+    assert_eq!((&left["type"], &left["object"]["metadata"]["labels"]["x"]), (&json!("DELETED"), &json!("1")));
+    let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+    assert_eq!(version(&left["object"]), version(&changed), "at the revision at which it left");
+    api.patch(&format!("{MAPS}/a"), "merge", labelled("1")).await.expect(200);
+    expect(&mut watch, &[("ADDED", "a")]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deprecated_path_watches_one_object() {
+    let api = Api::start().await;
+    create(&api, "a").await;
+    create(&api, "b").await;
+    let mut watch = api.watch("/api/v1/watch/namespaces/default/configmaps/b?timeoutSeconds=1").await;
+    expect(&mut watch, &[("ADDED", "b")]).await;
+    assert_eq!(watch.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_events_are_put_together_and_none_is_lost() {
+    let api = Api::start().await;
+    let mut watches = Vec::new();
+    for _ in 0..100 {
+        watches.push(api.watch(&format!("{MAPS}?watch=1")).await);
+    }
+    for n in 0..20 {
+        create(&api, &format!("m{n:02}")).await;
+    }
+    for watch in &mut watches {
+        for n in 0..20 {
+            assert_eq!(watch.brief().await, event("ADDED", &format!("m{n:02}")));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_a_websocket_each_event_is_a_message() {
+    use futures::StreamExt;
+    use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
+    let api = Api::start().await;
+    create(&api, "a").await;
+    let headers = [
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let path = format!("{MAPS}?watch=1&timeoutSeconds=5");
+    let mut response = api.open(crate::harness::request("GET", &path, &headers, bytes::Bytes::new())).await;
+    assert_eq!(response.status(), 101);
+    assert_eq!(response.headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    let connection = hyper::upgrade::on(&mut response).await.unwrap();
+    let connection = hyper_util::rt::TokioIo::new(connection);
+    let mut socket = WebSocketStream::from_raw_socket(connection, Role::Client, None).await;
+    create(&api, "b").await;
+    for name in ["a", "b"] {
+        let message = socket.next().await.unwrap().unwrap();
+        let read: Value = serde_json::from_str(message.to_text().unwrap()).unwrap();
+        assert_eq!((&read["type"], &read["object"]["metadata"]["name"]), (&json!("ADDED"), &json!(name)));
+    }
+    assert!(socket.next().await.unwrap().unwrap().is_close(), "its time was up");
 }

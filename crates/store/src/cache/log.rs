@@ -45,6 +45,11 @@ impl Entry {
         }
     }
 
+    /// Whether the old object has yet to be read.
+    pub(crate) fn lacks_old(&self) -> bool {
+        matches!(&self.old, Old::InBackend(cell) if cell.get().is_none())
+    }
+
     /// The DELETED line for `old`, made once for all watchers.
     pub(crate) fn deleted_frame(&self, old: &Object) -> Bytes {
         self.deleted.get_or_init(|| old.deleted_frame(self.revision)).clone()
@@ -83,6 +88,11 @@ impl Log {
     /// The number that the next entry will get.
     pub(crate) fn end(&self) -> u64 {
         self.first + self.entries.len() as u64
+    }
+
+    /// All changes after this revision are still here.
+    pub(crate) fn lost(&self) -> Revision {
+        self.lost
     }
 
     /// Whether all changes after `revision` are still here.

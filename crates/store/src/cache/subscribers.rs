@@ -2,8 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use futures::task::AtomicWaker;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use super::log::Entry;
 use crate::{
@@ -19,12 +19,12 @@ pub(crate) struct Subscriber {
     /// Changes up to this revision are of no interest: the watcher started there.
     pub(crate) after: Revision,
     pub(crate) place: Mutex<Place>,
-    pub(crate) wake: Notify,
+    pub(crate) wake: AtomicWaker,
 }
 
 impl Subscriber {
     pub(crate) fn new(filter: Filter, after: Revision) -> Self {
-        Self { filter, after, place: Mutex::new(Place::AtHead), wake: Notify::new() }
+        Self { filter, after, place: Mutex::new(Place::AtHead), wake: AtomicWaker::new() }
     }
 }
 
@@ -71,17 +71,25 @@ impl Topic {
 #[derive(Debug, Default)]
 pub(crate) struct Subscribers {
     topics: HashMap<Topic, Vec<Arc<Subscriber>>>,
+    count: usize,
 }
 
 impl Subscribers {
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
     pub(crate) fn add(&mut self, subscriber: Arc<Subscriber>, resource: &Resource) {
         self.topics.entry(Topic::of(&subscriber.filter, resource)).or_default().push(subscriber);
+        self.count += 1;
     }
 
     pub(crate) fn remove(&mut self, subscriber: &Arc<Subscriber>, resource: &Resource) {
         let topic = Topic::of(&subscriber.filter, resource);
         if let Some(list) = self.topics.get_mut(&topic) {
-            list.retain(|other| !Arc::ptr_eq(other, subscriber));
+            let Some(at) = list.iter().position(|other| Arc::ptr_eq(other, subscriber)) else { return };
+            list.swap_remove(at);
+            self.count -= 1;
             if list.is_empty() {
                 self.topics.remove(&topic);
             }
@@ -120,7 +128,7 @@ impl Subscribers {
                 && entry.concerns(&subscriber.filter, &resource.selects);
             if wanted {
                 *place = Place::Behind(number);
-                subscriber.wake.notify_one();
+                subscriber.wake.wake();
             }
         }
     }
@@ -128,7 +136,7 @@ impl Subscribers {
     pub(crate) fn lose_all(&mut self) {
         for subscriber in self.topics.values().flatten() {
             *subscriber.place.lock() = Place::Lost;
-            subscriber.wake.notify_one();
+            subscriber.wake.wake();
         }
     }
 }

@@ -65,15 +65,14 @@ impl Snapshot {
         self.0.iter().map(|found| &found.0)
     }
 
-    /// Objects of one namespace (of all with `None`) whose key is greater than `after`, in key order.
-    pub fn range<'a>(&'a self, namespace: Option<&str>, after: Option<&str>) -> impl Iterator<Item = &'a Arc<Object>> {
+    /// Objects of one namespace (of all with `None`) from the key `from` on, in key order. Whatever `from` says, the
+    /// namespace is not left.
+    pub fn range<'a>(&'a self, namespace: Option<&str>, from: Option<&str>) -> impl Iterator<Item = &'a Arc<Object>> {
         let first = namespace.map(|namespace| format!("{namespace}/"));
         let end = namespace.map(|namespace| format!("{namespace}0"));
-        let lower = match (&first, after) {
-            (_, Some(after)) => Bound::Excluded(after),
-            (Some(first), None) => Bound::Included(first.as_str()),
-            (None, None) => Bound::Unbounded,
-        };
+        let lower = first.as_deref().max(from);
+        let lower = if end.is_some() { lower.min(end.as_deref()) } else { lower };
+        let lower = lower.map_or(Bound::Unbounded, Bound::Included);
         let upper = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         self.0.range::<_, str>((lower, upper)).map(|found| &found.0)
     }

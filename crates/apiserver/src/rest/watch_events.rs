@@ -1,0 +1,309 @@
+//! What a watch says: events read with a cursor from the store's log, bookmarks, and how it ends.
+//!
+//! A watch costs nothing between events: its timers are set once and moved rarely. Events that follow one another closely
+//! are put together, so that a backlog leaves in few writes: the more watches a resource has, the longer each waits between
+//! two writes, up to [`LONGEST_PAUSE`]. Who reads slowly holds one piece of [`PIECE`] bytes and a place in the log.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use api_rules::Column;
+use api_types::Status;
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::Stream;
+use serde_json::json;
+use store::{Event, EventType, Step, Watcher, object::framed};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::{
+    answer,
+    app::App,
+    core::Served,
+    metrics::LongRunning,
+    negotiate::{Form, Media, Shape},
+    protobuf, render,
+};
+
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// As upstream, a last bookmark comes this long before the end.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
+/// Events are put together up to this size; a single one is sent without a copy.
+const PIECE: usize = 32 << 10;
+/// What a write to one watcher costs, about: so long is a round of writes to all.
+const WRITE: Duration = Duration::from_micros(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(4);
+/// Timers are not finer.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a client asked of a watch, besides where it begins.
+pub struct Terms {
+    pub app: Arc<App>,
+    pub served: Arc<Served>,
+    pub form: Form,
+    pub bookmarks: bool,
+    /// The end of the initial events is marked by a bookmark.
+    pub marks_initial_end: bool,
+    pub deadline: Instant,
+}
+
+/// The lines of a watch stream, whole lines in each piece.
+pub enum Events {
+    Open(Box<Open>),
+    /// One more piece, then the end.
+    Ending(Bytes),
+    Ended,
+}
+
+pub struct Open {
+    terms: Terms,
+    watcher: Watcher,
+    /// Events taken from the watcher that are still to be written.
+    taken: VecDeque<Event>,
+    next_bookmark: Instant,
+    /// Set to the next bookmark, or the end.
+    timer: Pin<Box<Sleep>>,
+    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    written: Option<Instant>,
+    /// The watcher handed out as much as it does at once: more is waiting.
+    backlog: bool,
+    /// Runs while events are gathered.
+    pause: Option<Pin<Box<Sleep>>>,
+    /// The next table is the first and names the columns.
+    with_columns: bool,
+    /// Counts this watch while it lives.
+    _open: LongRunning,
+}
+
+impl Events {
+    pub fn of(watcher: Watcher, terms: Terms, open: LongRunning) -> Self {
+        let next_bookmark = next_bookmark(Instant::now(), terms.deadline);
+        let first = if terms.bookmarks { next_bookmark } else { terms.deadline };
+        Self::Open(Box::new(Open {
+            watcher,
+            taken: VecDeque::new(),
+            next_bookmark,
+            timer: Box::pin(sleep_until(first)),
+            shutdown: Box::pin(terms.app.shutdown.token().clone().cancelled_owned()),
+            written: None,
+            backlog: false,
+            pause: None,
+            with_columns: true,
+            _open: open,
+            terms,
+        }))
+    }
+
+    /// A watch that says only why there is none.
+    pub fn refused(status: &Status, media: Media) -> Self {
+        Self::Ending(error_line(status, media))
+    }
+}
+
+impl Stream for Events {
+    type Item = Result<Bytes, BoxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut *self {
+            Self::Ended => Poll::Ready(None),
+            Self::Ending(line) => {
+                let line = std::mem::take(line);
+                *self = Self::Ended;
+                Poll::Ready(Some(Ok(line)))
+            }
+            Self::Open(open) => {
+                let piece = match ready!(open.poll_piece(cx)) {
+                    Ok(Some(piece)) => return Poll::Ready(Some(Ok(piece))),
+                    Ok(None) => None,
+                    Err(status) => Some(Ok(error_line(&status, open.terms.form.media))),
+                };
+                *self = Self::Ended;
+                Poll::Ready(piece)
+            }
+        }
+    }
+}
+
+impl Open {
+    /// The next lines; `None` when the time is up or the server goes.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
+        if self.shutdown.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(None));
+        }
+        if self.timer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(self.time_has_come()));
+        }
+        if self.taken.is_empty() {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            } else if let Some(until) = self.pause_until() {
+                return self.begin_pause(until, cx);
+            }
+            loop {
+                match ready!(self.watcher.poll_next(cx)).map_err(answer::watch_error)? {
+                    Step::Events(events) => {
+                        self.backlog = events.len() >= store::BATCH;
+                        self.taken.extend(events);
+                        break;
+                    }
+                    Step::Synced(revision) if self.terms.marks_initial_end => {
+                        return Poll::Ready(Ok(Some(self.bookmark(revision, true))));
+                    }
+                    Step::Synced(_) => {}
+                }
+            }
+        }
+        Poll::Ready(Ok(Some(self.lines())))
+    }
+
+    /// Until when to gather events, if there are some and the last write was a moment ago.
+    fn pause_until(&self) -> Option<Instant> {
+        let written = self.written?;
+        let since = written.elapsed();
+        if self.backlog || since >= LONGEST_PAUSE || !self.watcher.is_behind() {
+            return None;
+        }
+        let pause = (WRITE * self.watcher.watchers() as u32).min(LONGEST_PAUSE);
+        (pause >= SHORTEST_PAUSE && since < pause).then(|| written + pause)
+    }
+
+    fn begin_pause(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
+        let mut pause = Box::pin(sleep_until(until));
+        // It lies in the future: this only has it wake the task.
+        let _ = pause.as_mut().poll(cx);
+        self.pause = Some(pause);
+        Poll::Pending
+    }
+
+    /// A bookmark, or the end.
+    fn time_has_come(&mut self) -> Option<Bytes> {
+        let now = Instant::now();
+        if now >= self.terms.deadline {
+            return None;
+        }
+        self.next_bookmark = next_bookmark(now, self.terms.deadline);
+        self.timer.as_mut().reset(self.next_bookmark);
+        let revision = self.watcher.position();
+        Some(self.bookmark(revision, false))
+    }
+
+    fn lines(&mut self) -> Bytes {
+        if self.watcher.watchers() > 1 {
+            self.written = Some(Instant::now());
+        }
+        let Some(event) = self.taken.pop_front() else { return Bytes::new() };
+        let first = self.line(&event);
+        if self.taken.is_empty() || first.len() >= PIECE {
+            return first;
+        }
+        let mut out = BytesMut::with_capacity(PIECE.min((self.taken.len() + 1) * (first.len() + 64)));
+        out.put(first);
+        while out.len() < PIECE
+            && let Some(event) = self.taken.pop_front()
+        {
+            let line = self.line(&event);
+            out.put(line);
+        }
+        out.freeze()
+    }
+
+    fn line(&mut self, event: &Event) -> Bytes {
+        let Terms { form, served, .. } = &self.terms;
+        if form.media == Media::Protobuf {
+            return self.protobuf_line(event);
+        }
+        if form.shape == Shape::Whole && served.kind.is_storage_version() {
+            return event.frame();
+        }
+        let body = event.body();
+        let object = match form.shape {
+            Shape::Whole => render::whole(served, &body),
+            Shape::Metadata | Shape::MetadataList => render::metadata(form.meta, &body),
+            Shape::Table(_) => self.table(event.revision, &body),
+        };
+        framed(event.kind, &object)
+    }
+
+    /// The frame of an event; the message of an object that is there is the one kept with it.
+    fn protobuf_line(&self, event: &Event) -> Bytes {
+        let Terms { form, served, .. } = &self.terms;
+        let object = match (event.kind, form.shape) {
+            (EventType::Deleted, Shape::Whole | Shape::Table(_)) => {
+                protobuf::document(&render::whole(served, &event.body()))
+            }
+            (EventType::Deleted, _) => protobuf::document(&render::metadata(form.meta, &event.body())),
+            _ => render::protobuf_object(served, *form, &event.object),
+        };
+        match object {
+            Ok(object) => protobuf::watch_frame(event.kind.as_str(), &object).into(),
+            Err(why) => error_line(&Status::internal(why), Media::Protobuf),
+        }
+    }
+
+    /// A table of one row; the first of a watch names the columns.
+    fn table(&mut self, revision: i64, object: &Bytes) -> Bytes {
+        let columns = self.columns();
+        let Terms { form, served, app, .. } = &self.terms;
+        let metadata = json!({ "resourceVersion": revision.to_string() });
+        let mut table = render::table_lead(form.meta, columns.as_deref(), &metadata);
+        if let Shape::Table(include) = form.shape {
+            table.extend_from_slice(&render::row(served, form.meta, include, object, app.core.clock.now()));
+        }
+        table.extend_from_slice(b"]}");
+        table.into()
+    }
+
+    fn columns(&mut self) -> Option<Vec<Column>> {
+        std::mem::take(&mut self.with_columns).then(|| self.terms.served.kind.columns())
+    }
+
+    fn bookmark(&mut self, revision: i64, initial_end: bool) -> Bytes {
+        let Terms { form, served, .. } = &self.terms;
+        let mut metadata = json!({ "resourceVersion": revision.to_string() });
+        if initial_end {
+            metadata["annotations"] = json!({ INITIAL_EVENTS_END: "true" });
+        }
+        let object = json!({
+            "kind": served.kind.names().kind, "apiVersion": served.api_version, "metadata": metadata,
+        });
+        let object = Bytes::from(object.to_string());
+        let form = *form;
+        let object = match form.shape {
+            Shape::Whole => object,
+            Shape::Metadata | Shape::MetadataList => render::metadata(form.meta, &object),
+            Shape::Table(_) => self.table(revision, &object),
+        };
+        said("BOOKMARK", &object, form.media)
+    }
+}
+
+/// A minute from now, or shortly before the end; the end itself when that is past.
+fn next_bookmark(now: Instant, deadline: Instant) -> Instant {
+    let last = deadline.checked_sub(LAST_BOOKMARK).filter(|last| *last > now).unwrap_or(deadline);
+    last.min(now + BOOKMARK_EVERY)
+}
+
+fn error_line(status: &Status, media: Media) -> Bytes {
+    said("ERROR", &status.to_json(), media)
+}
+
+/// What a watch says besides changes. What has no protobuf form is sent as JSON within the frame.
+fn said(event: &str, object: &[u8], media: Media) -> Bytes {
+    if media == Media::Protobuf {
+        let object = protobuf::document(object).unwrap_or_else(|_| object.to_vec());
+        return protobuf::watch_frame(event, &object).into();
+    }
+    let mut line = BytesMut::from(format!(r#"{{"type":"{event}","object":"#).as_bytes());
+    line.put_slice(object);
+    line.put_slice(b"}\n");
+    line.freeze()
+}
