@@ -91,7 +91,7 @@ const TABLE: &[Row] = &[
         7,
         "command terminated with exit code 7",
     ),
-    Row("exec with stdin", "echo through | $K -n table exec -i box -- head -n1", 0, "through"),
+    Row("exec with stdin", "echo through | $K -n table exec -i box -- cat", 0, "through"),
     Row(
         "exec with a terminal",
         "script -qec \"$K -n table exec -it box -- sh -c 'test -t 0 && echo terminal'\" /dev/null",

@@ -1,5 +1,7 @@
 //! One HTTP/1.1 connection to whoever answers in our place, and the request and answer passed along it.
 
+use std::io;
+
 use anyhow::Context;
 use api_types::{Status, status::Reason};
 use bytes::Bytes;
@@ -11,7 +13,10 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::upgrade;
+use super::{
+    remote_command::{self, Wanted},
+    upgrade, websocket,
+};
 use crate::answer::Answer;
 
 /// Of an error's text no more is passed on.
@@ -28,6 +33,14 @@ const NOT_PASSED: [header::HeaderName; 9] = [
     header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+];
+
+/// Headers of a WebSocket's handshake.
+const WEBSOCKET: [header::HeaderName; 4] = [
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_VERSION,
+    header::SEC_WEBSOCKET_PROTOCOL,
+    header::SEC_WEBSOCKET_EXTENSIONS,
 ];
 
 pub struct Connection {
@@ -75,6 +88,66 @@ impl Connection {
         tokio::spawn(upgrade::tunnel(ours, theirs));
         let (parts, _) = response.into_parts();
         Ok(Response::from_parts(parts, Body::Empty))
+    }
+}
+
+/// How a WebSocket client is served whose protocol the other side does not speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Translation {
+    RemoteCommand(Wanted),
+    PortForward,
+}
+
+impl Translation {
+    /// Ours with the client, and the one within SPDY with the kubelet.
+    fn protocols(self) -> (&'static str, &'static str) {
+        match self {
+            Self::RemoteCommand(_) => (remote_command::V5, remote_command::V4),
+            Self::PortForward => (upgrade::TUNNELED, "portforward.k8s.io"),
+        }
+    }
+}
+
+impl Connection {
+    /// Asks for SPDY, and grants a WebSocket if it is there.
+    pub async fn translated(
+        self,
+        mut request: Request<Incoming>,
+        path: &str,
+        translation: Translation,
+    ) -> Result<Answer, Status> {
+        let (ours, theirs) = translation.protocols();
+        let granted = websocket::granted(request.headers(), ours)?;
+        let client = hyper::upgrade::on(&mut request);
+        let mut passed = outgoing(request, path);
+        let headers = passed.headers_mut();
+        for name in WEBSOCKET {
+            headers.remove(name);
+        }
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("SPDY/3.1"));
+        headers.insert("x-stream-protocol-version", HeaderValue::from_static(theirs));
+        let mut response = self.send(passed).await?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(refused(response).await);
+        }
+        let kubelet = hyper::upgrade::on(&mut response);
+        tokio::spawn(async move {
+            let ended = async {
+                let (client, kubelet) = tokio::try_join!(client, kubelet).map_err(io::Error::other)?;
+                let client = websocket::serve(client).await;
+                match translation {
+                    Translation::RemoteCommand(wanted) => {
+                        remote_command::translate(client, TokioIo::new(kubelet), wanted).await
+                    }
+                    Translation::PortForward => websocket::carry(client, TokioIo::new(kubelet)).await,
+                }
+            };
+            if let Err(why) = ended.await {
+                tracing::debug!("a translated stream ended: {why}");
+            }
+        });
+        Ok(granted)
     }
 }
 

@@ -1,14 +1,17 @@
 //! Requests that leave the API server: logs, exec, attach and port-forward go to the kubelet of the pod's node, `proxy`
 //! subresources to a node, pod or Service.
 //!
-//! Upgraded connections are passed through as bytes, whatever is spoken on them; nothing is parsed or buffered. So what the
-//! kubelet's runtime does not speak is refused here, and clients fall back to what it does (see [`upgrade`]).
+//! Upgraded connections are passed through as bytes wherever the kubelet's runtime speaks what the client does; the newer
+//! protocols over WebSockets are translated (see [`upgrade`]).
 
 mod container;
 mod forward;
 mod kubelet;
+mod remote_command;
+mod spdy;
 mod target;
 mod upgrade;
+mod websocket;
 
 use std::sync::Arc;
 
@@ -26,7 +29,9 @@ use crate::{
     request::{RequestInfo, User},
 };
 
+use forward::Translation;
 use kubelet::Kubelets;
+use upgrade::Way;
 
 pub struct NodeProxy {
     core: Arc<Core>,
@@ -83,7 +88,7 @@ impl NodeProxy {
         if !upgrade::is_wanted(request.headers()) {
             return Err(Status::bad_request("Upgrade request required"));
         }
-        upgrade::narrow_protocols(request.headers_mut())?;
+        let way = upgrade::way(request.headers_mut());
         let pod = self.pod(info).await?;
         let node = node_of(&pod)
             .ok_or_else(|| Status::bad_request(format!("pod {} does not have a host assigned", info.name)))?;
@@ -98,7 +103,14 @@ impl NodeProxy {
             format!("/{}/{namespace}/{name}/{container}{query}", info.subresource)
         };
         let connection = self.kubelets.connect(node).await?;
-        connection.upgrade(request, &path).await
+        let translation = match (way, info.subresource) {
+            (Way::Messages, "portforward") => Translation::PortForward,
+            (Way::Channels, "exec" | "attach") => {
+                Translation::RemoteCommand(remote_command::Wanted::of(&Query::parse(&query)))
+            }
+            _ => return connection.upgrade(request, &path).await,
+        };
+        connection.translated(request, &path, translation).await
     }
 
     async fn proxy(&self, request: Request<Incoming>, info: RequestInfo<'_>) -> Result<Answer, Status> {

@@ -1,19 +1,18 @@
-//! Upgrades: which are passed on, under which parameters, and the tunnel they become.
+//! Upgrades: how each is served, under which parameters, and the tunnel it becomes.
 //!
-//! The runtime's streaming server speaks SPDY/3.1 and the fourth version of the channel protocol over WebSockets. The fifth
-//! adds the closing of a single channel, which cannot be expressed in the fourth: taking one for the other would leave
-//! `echo x | kubectl exec -i -- cat` waiting forever. Nor are SPDY bytes within WebSocket messages unpacked. Both are refused;
-//! clients then use SPDY itself.
+//! SPDY/3.1 and the fourth version of the channel protocol over WebSockets pass as bytes. The fifth version, which can
+//! close a single channel, and SPDY within WebSocket messages are translated to SPDY.
 
-use api_types::Status;
 use http::{HeaderMap, HeaderValue, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 
+use super::{remote_command, websocket};
 use crate::query::unescape;
 
-const REFUSED: [&str; 2] = ["v5.channel.k8s.io", "SPDY/3.1+portforward.k8s.io"];
+/// SPDY within the messages of a WebSocket.
+pub const TUNNELED: &str = "SPDY/3.1+portforward.k8s.io";
 /// Subprotocols of this form are credentials for us.
 const CREDENTIALS: &str = "base64url.bearer.authorization.k8s.io.";
 
@@ -23,26 +22,34 @@ pub fn is_wanted(headers: &HeaderMap) -> bool {
     named && headers.contains_key(header::UPGRADE)
 }
 
-/// Takes off the list of WebSocket subprotocols what cannot be served; 400 if nothing of it is left.
-pub fn narrow_protocols(headers: &mut HeaderMap) -> Result<(), Status> {
-    let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
-    let offered: Vec<String> = values.flat_map(|list| list.split(',')).map(|one| one.trim().to_owned()).collect();
-    let kept: Vec<_> = offered
-        .iter()
-        .filter(|one| !REFUSED.contains(&one.as_str()) && !one.starts_with(CREDENTIALS))
-        .cloned()
-        .collect();
-    if kept.len() == offered.len() {
-        return Ok(());
+/// The way of an upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// As bytes.
+    Through,
+    /// Version 5 of the channel protocol.
+    Channels,
+    /// SPDY in messages.
+    Messages,
+}
+
+/// Chooses the newest protocol offered, and takes credentials off the list.
+pub fn way(headers: &mut HeaderMap) -> Way {
+    let offered = websocket::offered(headers);
+    if offered.iter().any(|one| one == remote_command::V5) {
+        return Way::Channels;
     }
-    headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
-    if kept.is_empty() && offered.iter().any(|one| REFUSED.contains(&one.as_str())) {
-        return Err(Status::bad_request(format!("unable to upgrade: none of the protocols {offered:?} is supported")));
+    if offered.iter().any(|one| one == TUNNELED) {
+        return Way::Messages;
     }
-    if let (false, Ok(value)) = (kept.is_empty(), HeaderValue::from_str(&kept.join(", "))) {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value);
+    let kept: Vec<_> = offered.iter().filter(|one| !one.starts_with(CREDENTIALS)).cloned().collect();
+    if kept.len() < offered.len() {
+        headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
+        if let (false, Ok(value)) = (kept.is_empty(), HeaderValue::from_str(&kept.join(", "))) {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value);
+        }
     }
-    Ok(())
+    Way::Through
 }
 
 /// What the kubelet calls a parameter of exec or attach; `None` for those it does not take.
@@ -107,20 +114,19 @@ mod tests {
 
     #[test]
     fn protocols() {
-        let check = |offered: &str, expected: Result<Option<&str>, ()>| {
+        let check = |offered: &str, expected: Way, left: Option<&str>| {
             let mut headers = HeaderMap::new();
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offered.parse().unwrap());
-            let outcome = narrow_protocols(&mut headers).map_err(|_| ());
-            let left = headers.get(header::SEC_WEBSOCKET_PROTOCOL).map(|value| value.to_str().unwrap());
-            assert_eq!(outcome.map(|()| left), expected, "{offered}");
+            assert_eq!(way(&mut headers), expected, "{offered}");
+            let kept = headers.get(header::SEC_WEBSOCKET_PROTOCOL).map(|value| value.to_str().unwrap());
+            assert_eq!(kept, left, "{offered}");
         };
-        check("v4.channel.k8s.io", Ok(Some("v4.channel.k8s.io")));
-        check("v5.channel.k8s.io,v4.channel.k8s.io", Ok(Some("v4.channel.k8s.io")));
-        check("v5.channel.k8s.io", Err(()));
-        check("SPDY/3.1+portforward.k8s.io", Err(()));
-        check("base64url.bearer.authorization.k8s.io.abc, v4.channel.k8s.io", Ok(Some("v4.channel.k8s.io")));
-        check("base64url.bearer.authorization.k8s.io.abc", Ok(None));
-        assert!(narrow_protocols(&mut HeaderMap::new()).is_ok());
+        check("v4.channel.k8s.io", Way::Through, Some("v4.channel.k8s.io"));
+        check("v5.channel.k8s.io,v4.channel.k8s.io", Way::Channels, Some("v5.channel.k8s.io,v4.channel.k8s.io"));
+        check("SPDY/3.1+portforward.k8s.io", Way::Messages, Some("SPDY/3.1+portforward.k8s.io"));
+        check("base64url.bearer.authorization.k8s.io.abc, v4.channel.k8s.io", Way::Through, Some("v4.channel.k8s.io"));
+        check("base64url.bearer.authorization.k8s.io.abc", Way::Through, None);
+        assert_eq!(way(&mut HeaderMap::new()), Way::Through);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! exec, attach and port-forward: the request is handed to the runtime's streaming server, and then only bytes pass.
 //!
-//! That server speaks SPDY/3.1 and version 4 of the channel protocol over WebSockets. Version 5 adds the closing of a
-//! single channel, which version 4 cannot express, so it is refused and clients fall back.
+//! That server speaks SPDY/3.1 and version 4 of the channel protocol over WebSockets. Who asks for version 5 is refused: the API
+//! server translates it for its clients.
 
 use std::sync::Arc;
 use std::time::Duration;
