@@ -4,10 +4,13 @@
 //! see the request, the object and a [`World`] of already known objects; they read no store. Whether an object exists
 //! that the world does not show is for the caller to find out *before* it asks.
 
+mod default_class;
 mod default_toleration_seconds;
 mod namespace_lifecycle;
 mod node_restriction;
+mod persistent_volume_claim_resize;
 mod priority;
+mod runtime_class;
 mod service_account;
 mod taint_nodes_by_condition;
 
@@ -105,6 +108,10 @@ pub fn plugins() -> &'static [&'static dyn Plugin] {
         &taint_nodes_by_condition::TaintNodesByCondition,
         &priority::Priority,
         &default_toleration_seconds::DefaultTolerationSeconds,
+        &default_class::DefaultStorageClass,
+        &persistent_volume_claim_resize::PersistentVolumeClaimResize,
+        &runtime_class::RuntimeClass,
+        &default_class::DefaultIngressClass,
     ]
 }
 

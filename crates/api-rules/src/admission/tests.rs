@@ -1,3 +1,5 @@
+mod classes;
+
 use super::*;
 use serde_json::json;
 

@@ -8,6 +8,8 @@ pub struct Data {
     pub namespaces: Vec<Value>,
     pub priority_classes: Vec<Value>,
     pub rbac: Rbac,
+    pub priority_levels: Vec<Value>,
+    pub flow_schemas: Vec<Value>,
 }
 
 pub struct Rbac {
@@ -25,6 +27,8 @@ struct File {
     clusterrolebindings: Vec<Value>,
     roles: Vec<Value>,
     rolebindings: Vec<Value>,
+    prioritylevelconfigurations: Vec<Value>,
+    flowschemas: Vec<Value>,
 }
 
 impl Data {
@@ -39,6 +43,8 @@ impl Data {
                 roles: file.roles,
                 role_bindings: file.rolebindings,
             },
+            priority_levels: file.prioritylevelconfigurations,
+            flow_schemas: file.flowschemas,
         }
     }
 }
@@ -61,6 +67,7 @@ mod tests {
         assert_eq!((data.namespaces.len(), data.priority_classes.len()), (4, 2));
         assert_eq!((data.rbac.cluster_roles.len(), data.rbac.cluster_role_bindings.len()), (69, 50));
         assert_eq!((data.rbac.roles.len(), data.rbac.role_bindings.len()), (7, 7));
+        assert_eq!((data.priority_levels.len(), data.flow_schemas.len()), (8, 11));
         assert!(node_rules().len() > 5);
     }
 }

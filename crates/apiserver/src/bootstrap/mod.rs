@@ -1,15 +1,19 @@
 //! What a cluster has from the first moment, put right at every start: namespaces, RBAC's roles and bindings, priority
-//! classes, the `kubernetes` Service and the way to us, and what extension servers need to know.
+//! classes, flow control, the range of Services, an APIService for each version that we serve, the `kubernetes` Service
+//! and the way to us, and what extension servers need to know.
 //!
 //! Everything is compared before it is written, so a start in a settled cluster writes no more than
 //! signs of life. What an administrator
 //! added stays; what they took away from the defaults comes back, unless the object says
 //! `rbac.authorization.kubernetes.io/autoupdate: "false"`.
 
+mod api_services;
 mod data;
+mod flow_control;
 mod kubernetes_service;
 mod living;
 mod rbac;
+mod service_cidr;
 mod write;
 
 use std::sync::Arc;
@@ -41,6 +45,9 @@ pub async fn run(core: &Arc<Core>, services: &ServiceAllocator) -> anyhow::Resul
             .await
             .context("priority classes")?;
     }
+    flow_control::reconcile(core, data.priority_levels, data.flow_schemas).await.context("flow control")?;
+    service_cidr::reconcile(core).await.context("the range of Services")?;
+    api_services::reconcile(core).await.context("APIServices")?;
     let living = living(core);
     living.announce().await.context("the sign of life")?;
     kubernetes_service::reconcile(core, services, &living).await.context("the kubernetes Service")?;

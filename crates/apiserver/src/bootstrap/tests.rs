@@ -28,6 +28,16 @@ async fn what_a_cluster_starts_with() {
     assert_eq!(get("", "endpoints", "default", "kubernetes")["subsets"][0]["addresses"][0]["ip"], "192.0.2.7");
     assert_eq!(get("discovery.k8s.io", "endpointslices", "default", "kubernetes")["ports"][0]["port"], 6443);
     assert_eq!(get("scheduling.k8s.io", "priorityclasses", "", "system-node-critical")["value"], 2_000_001_000);
+    let flow = "flowcontrol.apiserver.k8s.io";
+    assert_eq!(get(flow, "prioritylevelconfigurations", "", "exempt")["spec"]["type"], "Exempt");
+    assert_eq!(get(flow, "flowschemas", "", "catch-all")["spec"]["matchingPrecedence"], 10_000);
+    let range = get("networking.k8s.io", "servicecidrs", "", "kubernetes");
+    assert_eq!(
+        (&range["spec"]["cidrs"], &range["status"]["conditions"][0]["type"]),
+        (&json!(["10.96.0.0/16"]), &json!("Ready"))
+    );
+    let local = get("apiregistration.k8s.io", "apiservices", "", "v1.apps");
+    assert_eq!(local["status"]["conditions"][0]["reason"], "Local");
     let rbac = "rbac.authorization.k8s.io";
     assert_eq!(get(rbac, "clusterrolebindings", "", "cluster-admin")["subjects"][0]["name"], "system:masters");
     let rules = |name: &str| get(rbac, "clusterroles", "", name)["rules"].as_array().map_or(0, Vec::len);
