@@ -1,5 +1,8 @@
 //! Compaction, by one server at a time: whoever finds the compaction key as it left it claims the round by writing it.
 //! Each round forgets the history before the previous one, so that readers keep at least one interval.
+//!
+//! The key is upstream's, so servers of both kinds on one etcd take turns. It lies outside of the prefix; a copy is written
+//! below it in the same transaction, so that every server's cache sees the compaction.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,8 +10,8 @@ use tracing::{debug, warn};
 
 use crate::backend::{Backend, BackendError, Check, Outcome, Revision, Transaction, Write};
 
-/// Under the prefix, so that every server's cache sees a compaction.
-pub(crate) const KEY: &str = "compact_rev_key";
+/// Upstream's key, and below the prefix the name of its copy.
+pub const KEY: &str = "compact_rev_key";
 
 pub const INTERVAL: Duration = Duration::from_secs(300);
 
@@ -36,10 +39,10 @@ pub struct Round {
 impl Round {
     /// The revision compacted, if this server's turn came.
     pub async fn compact(&mut self, backend: &dyn Backend, prefix: &str) -> Result<Option<Revision>, BackendError> {
-        let key = format!("{prefix}{KEY}");
+        let target = self.target.to_string();
         let transaction = Transaction {
-            checks: vec![Check::unchanged(&key, self.seen)],
-            writes: vec![Write::put(&key, self.target.to_string())],
+            checks: vec![Check::unchanged(KEY, self.seen)],
+            writes: vec![Write::put(KEY, target.clone()), Write::put(format!("{prefix}{KEY}"), target)],
         };
         let target = self.target;
         match backend.commit(transaction).await? {

@@ -21,7 +21,7 @@ use crate::{
     store::next_key,
 };
 
-/// The most events handed out at once.
+/// So many events are handed out at once, and the rest of the last one's revision.
 pub const BATCH: usize = 128;
 
 /// One event as this watch sees it.
@@ -96,6 +96,12 @@ enum Pending {
     Entries(Vec<Arc<Entry>>),
     /// The next entry's old value has to be read first.
     Unresolved(Arc<Entry>),
+}
+
+impl Pending {
+    fn entries(numbered: Vec<(u64, Arc<Entry>)>) -> Self {
+        Self::Entries(numbered.into_iter().map(|(_, entry)| entry).collect())
+    }
 }
 
 impl Watcher {
@@ -207,7 +213,8 @@ impl Watcher {
         }
     }
 
-    /// The next entries that concern this watch. Moves behind them: to the next one after, or to the head.
+    /// The next entries that concern this watch, whole revisions only: who goes on from the last one it has seen misses
+    /// nothing. Moves behind them: to the next one after, or to the head.
     fn take(&mut self) -> Result<Pending, WatchError> {
         let table = &self.table;
         let state = table.lock();
@@ -222,22 +229,25 @@ impl Watcher {
         let concerned = |(_, entry): &(u64, &Arc<Entry>)| {
             entry.revision > self.subscriber.after && entry.concerns(filter, &table.resource.selects)
         };
-        let mut entries = Vec::new();
+        let mut entries: Vec<(u64, Arc<Entry>)> = Vec::new();
         for (number, entry) in state.log.from(from).filter(concerned) {
             let unresolved = entry.lacks_old() && !(self.by_key && entry.new.is_some());
-            if entries.len() == BATCH || unresolved {
-                *place = Place::Behind(number);
+            let full = entries.len() >= BATCH && entries.last().is_some_and(|(_, last)| last.revision < entry.revision);
+            if full || unresolved {
+                let whole = entries.partition_point(|(_, earlier)| earlier.revision < entry.revision);
+                *place = Place::Behind(entries.get(whole).map_or(number, |(first, _)| *first));
                 self.position = self.position.max(entry.revision - 1);
+                entries.truncate(whole);
                 if entries.is_empty() {
                     return Ok(Pending::Unresolved(entry.clone()));
                 }
-                return Ok(Pending::Entries(entries));
+                return Ok(Pending::entries(entries));
             }
-            entries.push(entry.clone());
+            entries.push((number, entry.clone()));
         }
         *place = Place::AtHead;
         self.position = self.cache.revision();
-        Ok(Pending::Entries(entries))
+        Ok(Pending::entries(entries))
     }
 
     /// What an entry means under this watch's filter: who enters is ADDED, who leaves is DELETED.

@@ -349,3 +349,30 @@ async fn resources_come_and_go() {
     cluster.store.remove(&new);
     assert!(cluster.store.find("example.com/widgets").is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_two_servers_one_compacts_in_each_interval() {
+    const ROUNDS: i64 = 10;
+    let options = Options { compaction_interval: Duration::from_secs(300), ..Options::default() };
+    let one = Cluster::with(options.clone()).await;
+    tokio::time::advance(Duration::from_secs(100)).await;
+    let store = Store::start(one.backend.clone(), resources(), options);
+    store.ready().await;
+    let two = Cluster { backend: one.backend.clone(), store };
+    let start = one.put(PODS, "a/first", "").await;
+    for round in 0..ROUNDS {
+        one.put(PODS, &format!("a/p{round}"), "").await;
+        tokio::time::sleep(Duration::from_secs(300)).await;
+    }
+    let key = one.backend.range(store::backend::Range::key("compact_rev_key")).await.unwrap().items.remove(0);
+    let mut changes = one.backend.watch("compact_rev_key".into(), key.mod_revision).await.unwrap();
+    assert_eq!(changes.next().await.unwrap().len(), 1);
+    // Every round moved the revision by its pod and its key, whoever took it.
+    assert_eq!(key.mod_revision, start + 2 * ROUNDS, "one compaction in each interval");
+    for cluster in [&one, &two] {
+        let old = cluster.store.list(&cluster.id(PODS), None, None, ListAt::Exact(start)).await;
+        assert_eq!(old.err(), Some(StoreError::Expired));
+        let recent = ListAt::Exact(key.mod_revision - 1);
+        assert!(cluster.store.list(&cluster.id(PODS), None, None, recent).await.is_ok(), "an interval is kept");
+    }
+}

@@ -57,7 +57,9 @@ impl Topic {
                 None => {}
             }
         }
-        let indexed = resource.selects.indexed.map(|index| resource.selects.fields[index].label.as_ref());
+        // The old value of what is not cached is unknown as it changes, and so whom it leaves.
+        let indexed = resource.selects.indexed.filter(|_| resource.cached);
+        let indexed = indexed.map(|index| resource.selects.fields[index].label.as_ref());
         if let Some(value) = indexed.and_then(|label| filter.fields.exact(label)) {
             return Self::Field(value.into());
         }

@@ -180,4 +180,15 @@ async fn compactors_take_turns(backend: &dyn Backend) {
     put(backend, "/turns/x", "1").await;
     assert_eq!(two.compact(backend, "/turns/").await.unwrap(), Some(target));
     assert_eq!(one.compact(backend, "/turns/").await.unwrap(), None, "the other took this round");
+    let copy = range(backend, "/turns/compact_rev_key", 0, 0).await.unwrap();
+    assert_eq!(texts(&copy.items), [("/turns/compact_rev_key", target.to_string().as_str())], "caches see it");
+    // A server of upstream's takes the next round: it compares and writes its key alone.
+    let found = range(backend, "compact_rev_key", 0, 0).await.unwrap();
+    let target = backend.revision().await.unwrap();
+    let seen = [("compact_rev_key", found.items[0].mod_revision)];
+    let theirs = commit(backend, &seen, vec![Write::put("compact_rev_key", target.to_string())]).await;
+    assert!(matches!(theirs, Outcome::Committed { .. }));
+    for ours in [&mut one, &mut two] {
+        assert_eq!(ours.compact(backend, "/turns/").await.unwrap(), None, "this round is theirs");
+    }
 }
