@@ -47,11 +47,16 @@ pub fn parse(body: &[u8], encoding: Encoding) -> Result<Document, String> {
 
 /// Writes an object as the store keeps it: `apiVersion`, `kind`, `metadata` first, the rest in its own order.
 pub fn encode(object: &Value) -> Vec<u8> {
+    encode_with(object, b"")
+}
+
+/// As [`encode`], with `managed` (JSON, empty for none) as the last member of the metadata.
+pub fn encode_with(object: &Value, managed: &[u8]) -> Vec<u8> {
     const FIRST: [&str; 3] = ["apiVersion", "kind", "metadata"];
     let Value::Object(members) = object else {
         return serde_json::to_vec(object).expect("a JSON value can be written");
     };
-    let mut out = Vec::with_capacity(512);
+    let mut out = Vec::with_capacity(512 + managed.len());
     out.push(b'{');
     let first = FIRST.iter().filter_map(|name| members.get_key_value(*name));
     let rest = members.iter().filter(|(name, _)| !FIRST.contains(&name.as_str()));
@@ -62,6 +67,13 @@ pub fn encode(object: &Value) -> Vec<u8> {
         serde_json::to_writer(&mut out, name).expect("writing to memory");
         out.push(b':');
         serde_json::to_writer(&mut out, value).expect("writing to memory");
+        if name == "metadata" && !managed.is_empty() && value.is_object() {
+            out.pop();
+            out.extend_from_slice(if out.ends_with(b"{") { b"" } else { b"," });
+            out.extend_from_slice(b"\"managedFields\":");
+            out.extend_from_slice(managed);
+            out.push(b'}');
+        }
     }
     out.push(b'}');
     out
@@ -205,6 +217,15 @@ mod tests {
             String::from_utf8(encode(&object)).unwrap(),
             r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"x"},"spec":{"b":1,"a":2}}"#
         );
+    }
+
+    #[test]
+    fn owners_are_the_last_of_the_metadata() {
+        let check = |object: Value, expected: &str| {
+            assert_eq!(String::from_utf8(encode_with(&object, b"[1]")).unwrap(), expected);
+        };
+        check(json!({"metadata": {"name": "x"}, "a": 1}), r#"{"metadata":{"name":"x","managedFields":[1]},"a":1}"#);
+        check(json!({"metadata": {}}), r#"{"metadata":{"managedFields":[1]}}"#);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub mod table;
 pub mod typed;
 pub mod value;
 
-pub use document::{Document, Encoding, encode, is_noop};
+pub use document::{Document, Encoding, encode, encode_with, is_noop};
 pub use kind::{
     Column, Context, Decoded, FieldValidation, Kind, KindRef, Names, Requester, ScalePaths, Scope, SelectorPath,
     Storage, Subresource,

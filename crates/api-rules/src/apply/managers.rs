@@ -1,5 +1,7 @@
 //! The entries of `metadata.managedFields`: who owns which fields, since when, and through which version.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -189,6 +191,29 @@ pub fn is_reset(json: &[u8]) -> bool {
         [only] => only.values().all(|value| value.is_null() || value == ""),
         _ => false,
     }
+}
+
+/// The list that a write starts from: what the request brought along (`None`: nothing), or else what is stored. Clients
+/// that know nothing of it, or send what cannot be read, change nothing.
+pub fn starting_from<'a>(given: Option<&[u8]>, stored: &'a [u8]) -> Cow<'a, [u8]> {
+    match given {
+        None => Cow::Borrowed(stored),
+        Some(given) if given == stored => Cow::Borrowed(stored),
+        Some(given) if is_reset(given) => Cow::Borrowed(b""),
+        Some(given) => match read(given) {
+            Ok(mut entries) if !entries.is_empty() => Cow::Owned(write(&mut entries)),
+            _ => Cow::Borrowed(stored),
+        },
+    }
+}
+
+/// Whether two lists say the same but for the times.
+pub fn is_same_but_for_times(a: &[u8], b: &[u8]) -> bool {
+    if a == b {
+        return true;
+    }
+    let (Ok(a), Ok(b)) = (read(a), read(b)) else { return false };
+    a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.manager == b.manager && a.fields == b.fields)
 }
 
 /// The list as JSON in upstream's order; nothing at all if nobody owns anything.

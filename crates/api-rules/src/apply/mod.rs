@@ -33,7 +33,7 @@ use serde_json::Value;
 pub use applied::{Applied, ApplyError, apply};
 pub use built_in::built_in;
 pub use conflict::{Conflict, status as conflict_status};
-pub use managers::{ManagersError, is_reset};
+pub use managers::{ManagersError, is_same_but_for_times, starting_from};
 pub use resets::resets;
 pub use schema::Typing;
 pub use set::Set;

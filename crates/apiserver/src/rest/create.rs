@@ -1,6 +1,6 @@
 //! POST: a new object, from a body to the store.
 
-use api_rules::value;
+use api_rules::{Encoding, document, value};
 use api_types::{Status, status::Reason};
 use bytes::Bytes;
 use http::StatusCode;
@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{
     Call,
+    ownership::{Made, New, Options},
     write::{ATTEMPTS, Written},
 };
 use crate::{
@@ -23,8 +24,9 @@ const NAMES_TRIED: usize = 8;
 pub async fn create(call: &Call<'_>) -> Result<Answer, Status> {
     let form = call.form()?;
     let dry_run = call.query.dry_run()?;
+    call.check_options(Options::Create, false)?;
     let object = decode(call)?;
-    let json = create_object(call, object, dry_run).await?;
+    let json = create_object(call, Made::Changed(object), dry_run).await?;
     Ok(answer(call, StatusCode::CREATED, &json, form))
 }
 
@@ -40,11 +42,25 @@ pub fn decode(call: &Call<'_>) -> Result<Value, Status> {
     let mut object = decoded.object;
     call.served.kind.set_defaults(&mut object);
     set_namespace(call, &mut object)?;
+    keep_reset(call, encoding, &mut object);
     Ok(object)
 }
 
+/// An empty list of owners is a wish of its own, though decoding takes empty lists for unset.
+fn keep_reset(call: &Call<'_>, encoding: Encoding, object: &mut Value) {
+    const MEMBER: &[u8] = b"managedFields";
+    let path = ["metadata", "managedFields"];
+    if value::at(object, &path).is_some() || !call.body.windows(MEMBER.len()).any(|window| window == MEMBER) {
+        return;
+    }
+    let given = document::parse(&call.body, encoding).map(|document| document.value).unwrap_or_default();
+    if value::at(&given, &path).is_some_and(Value::is_array) {
+        value::set(object, &path, Value::Array(Vec::new()));
+    }
+}
+
 /// The namespace of the path counts; another in the body is refused.
-fn set_namespace(call: &Call<'_>, object: &mut Value) -> Result<(), Status> {
+pub fn set_namespace(call: &Call<'_>, object: &mut Value) -> Result<(), Status> {
     if !call.served.is_namespaced() {
         return Ok(());
     }
@@ -60,7 +76,11 @@ fn set_namespace(call: &Call<'_>, object: &mut Value) -> Result<(), Status> {
 }
 
 /// Admits, completes, validates and stores a new object; answers it as stored.
-pub async fn create_object(call: &Call<'_>, mut object: Value, dry_run: bool) -> Result<Bytes, Status> {
+pub async fn create_object(call: &Call<'_>, made: Made, dry_run: bool) -> Result<Bytes, Status> {
+    let New { value: mut object, managed } = match made {
+        Made::Changed(object) => call.settle(None, object),
+        Made::Settled(new) => new,
+    };
     if !value::text(&object, &["metadata", "resourceVersion"]).is_empty() {
         let why = "resourceVersion should not be set on objects to be created";
         return Err(Status::failure(500, Reason::InternalError, why));
@@ -88,14 +108,15 @@ pub async fn create_object(call: &Call<'_>, mut object: Value, dry_run: bool) ->
         validate(call, &new, &name)?;
         let admission = call.admission(Operation::Create, &name, None, dry_run);
         call.app.admission.validate(&admission, &new).await?;
-        let raced_with = match call.store(&name, None, new, claims, dry_run).await? {
-            Written::Stored(json) if dry_run => {
-                refuse_taken(call, &name).await?;
-                return Ok(json);
-            }
-            Written::Stored(json) => return Ok(json),
-            Written::Raced(present) => present,
-        };
+        let raced_with =
+            match call.store(&name, None, New { value: new, managed: managed.clone() }, claims, dry_run).await? {
+                Written::Stored(json) if dry_run => {
+                    refuse_taken(call, &name).await?;
+                    return Ok(json);
+                }
+                Written::Stored(json) => return Ok(json),
+                Written::Raced(present) => present,
+            };
         // Without an object in the way it was a claim that someone else took first.
         if raced_with.is_some() && (!given.is_empty() || names_tried >= NAMES_TRIED) {
             return Err(Status::already_exists(&call.served.group_resource, &name));
@@ -117,7 +138,6 @@ async fn refuse_taken(call: &Call<'_>, name: &str) -> Result<(), Status> {
 /// What only the server may say of a new object.
 fn complete(call: &Call<'_>, object: &mut Value) {
     call.served.kind.prepare_create(object, &call.context());
-    value::remove(object, &["metadata", "managedFields"]);
     value::set(object, &["metadata", "uid"], call.core().random.uid().into());
     value::set(object, &["metadata", "creationTimestamp"], call.core().timestamp().into());
 }

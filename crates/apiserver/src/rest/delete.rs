@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{
     Call,
     delete_options::{DeleteOptions, Propagation},
+    ownership::New,
     write::{ATTEMPTS, Current, Written, changes_nothing},
 };
 use crate::{
@@ -97,6 +98,7 @@ async fn attempt(call: &Call<'_>, current: &Current, options: &DeleteOptions) ->
     if fate == Fate::Waits && changes_nothing(&current.value, &marked) {
         return Ok(Attempt::AlreadyMarked);
     }
+    let marked = New { value: marked, managed: current.managed.clone() };
     let written = call.store(call.info.name, Some(current), marked, Claims::default(), options.dry_run).await?;
     Ok(match written {
         Written::Stored(json) => Attempt::Done(Deleted::Marked(json)),

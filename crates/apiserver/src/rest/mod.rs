@@ -21,6 +21,7 @@ use crate::{
 };
 
 pub mod answered;
+pub mod apply;
 pub mod create;
 pub mod delete;
 pub mod delete_collection;
@@ -30,6 +31,7 @@ pub mod list;
 mod list_body;
 mod list_options;
 mod list_protobuf;
+pub mod ownership;
 mod page;
 pub mod patch;
 pub mod pod_binding;

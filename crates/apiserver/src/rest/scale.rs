@@ -1,6 +1,6 @@
 //! The `scale` subresource: the replica count of a workload, the same way for all kinds that have one.
 
-use api_rules::{FieldValidation, ScalePaths, kinds, value};
+use api_rules::{FieldValidation, Kind, ScalePaths, kinds, value};
 use api_types::{
     GroupKind, Status,
     field::{FieldError, Path},
@@ -10,13 +10,20 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use store::Freshness;
 
-use super::{Call, patch, update, write::ATTEMPTS};
+use super::{
+    Call, apply,
+    ownership::{Made, New, Options},
+    patch, update,
+    write::{ATTEMPTS, Current},
+};
 use crate::{
     answer::{self, Answer},
     negotiate::body_encoding,
 };
 
 const KIND: (&str, &str, &str) = ("autoscaling", "v1", "Scale");
+const API_VERSION: &str = "autoscaling/v1";
+const SUBRESOURCE: &str = "scale";
 
 pub async fn serve(call: &Call<'_>) -> Result<Answer, Status> {
     let paths = call.served.kind.scale_paths().ok_or_else(Status::path_not_found)?;
@@ -31,47 +38,99 @@ pub async fn serve(call: &Call<'_>) -> Result<Answer, Status> {
     Ok(answer::document(StatusCode::OK, Bytes::from(scale.to_string()), form))
 }
 
-/// What a request brings: the scale as it shall be, or what changes in it.
+/// What a request brings: the scale as it shall be, what changes in it, or a configuration of it.
 enum Given {
     Whole(Value),
     Patch(patch::Type),
+    Configuration(Value),
+}
+
+impl Given {
+    fn of(call: &Call<'_>, kind: &dyn Kind) -> Result<Self, Status> {
+        if call.info.verb == "update" {
+            call.check_options(Options::Update, false)?;
+            let decoded = kind.decode(&call.body, body_encoding(call.headers)?, call.field_validation()?)?;
+            call.warn(decoded.warnings);
+            return Ok(Self::Whole(decoded.object));
+        }
+        match patch::Given::of(call.headers)? {
+            patch::Given::Patch(patch_type) => {
+                call.check_options(Options::Patch, false)?;
+                Ok(Self::Patch(patch_type))
+            }
+            patch::Given::Configuration => {
+                call.check_options(Options::Patch, true)?;
+                let config = apply::read(call)?;
+                apply::check_type(&config, API_VERSION, KIND.2)?;
+                Ok(Self::Configuration(config))
+            }
+        }
+    }
 }
 
 async fn change(call: &Call<'_>, paths: ScalePaths) -> Result<Bytes, Status> {
     let dry_run = call.query.dry_run()?;
     let kind = kinds::find_kind(KIND.0, KIND.1, KIND.2).ok_or_else(Status::path_not_found)?;
-    let validation = call.field_validation()?;
-    let given = if call.info.verb == "update" {
-        let decoded = kind.decode(&call.body, body_encoding(call.headers)?, validation)?;
-        call.warn(decoded.warnings);
-        Given::Whole(decoded.object)
-    } else {
-        Given::Patch(patch::Type::of(call.headers)?)
-    };
-    let make = |current: &super::write::Current| {
+    let given = Given::of(call, kind)?;
+    let make = |current: &Current| {
         let wanted = match &given {
             Given::Whole(scale) => scale.clone(),
             Given::Patch(patch_type) => {
                 let patched = patch::apply_to(kind, *patch_type, &scale(&current.value, paths), &call.body)?;
                 kind.decode_value(patched, FieldValidation::Ignore)?.object
             }
+            Given::Configuration(config) => return configured(call, kind, current, config, paths),
         };
         check(call, &wanted)?;
-        let mut new = current.value.clone();
-        value::set(
-            &mut new,
-            paths.spec_replicas,
-            value::at(&wanted, &["spec", "replicas"]).cloned().unwrap_or(json!(0)),
-        );
-        for member in ["uid", "resourceVersion"] {
-            let given = value::text(&wanted, &["metadata", member]);
-            if !given.is_empty() {
-                value::set(&mut new, &["metadata", member], given.into());
-            }
-        }
-        Ok(new)
+        let value = scaled(&current.value, &wanted, paths);
+        let managed = current.managed.clone();
+        let managed = call.tracked(SUBRESOURCE, Some(current), &value, managed.clone(), managed);
+        Ok(Made::Settled(New { value, managed }))
     };
     update::change(&call.without_subresource(), ATTEMPTS, dry_run, make).await
+}
+
+/// The object with the replicas that its scale asks for, and the preconditions that came with it.
+fn scaled(object: &Value, scale: &Value, paths: ScalePaths) -> Value {
+    let mut new = object.clone();
+    let replicas = value::at(scale, &["spec", "replicas"]).cloned().unwrap_or(json!(0));
+    value::set(&mut new, paths.spec_replicas, replicas);
+    for member in ["uid", "resourceVersion"] {
+        let given = value::text(scale, &["metadata", member]);
+        if !given.is_empty() {
+            value::set(&mut new, &["metadata", member], given.into());
+        }
+    }
+    new
+}
+
+/// A configuration of the scale is one of the object's replicas, owned through the subresource.
+fn configured(
+    call: &Call<'_>,
+    kind: &dyn Kind,
+    current: &Current,
+    config: &Value,
+    paths: ScalePaths,
+) -> Result<Made, Status> {
+    kind.decode_value(config.clone(), FieldValidation::Strict)?;
+    check(call, config)?;
+    let names = call.served.kind.names();
+    let metadata = json!({"name": call.info.name, "namespace": call.info.namespace});
+    let mut of_object = json!({"apiVersion": names.api_version(), "kind": names.kind, "metadata": metadata});
+    for (from, to) in [
+        (&["metadata", "uid"][..], &["metadata", "uid"][..]),
+        (&["metadata", "resourceVersion"], &["metadata", "resourceVersion"]),
+        (&["spec", "replicas"], paths.spec_replicas),
+    ] {
+        if let Some(given) = value::at(config, from) {
+            value::set(&mut of_object, to, given.clone());
+        }
+    }
+    let mut new = apply::applied(call, SUBRESOURCE, Some(current), &of_object)?;
+    if value::at(&new.value, paths.spec_replicas).is_none() {
+        value::set(&mut new.value, paths.spec_replicas, json!(0));
+    }
+    Ok(Made::Settled(new))
 }
 
 fn check(call: &Call<'_>, scale: &Value) -> Result<(), Status> {

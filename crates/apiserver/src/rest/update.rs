@@ -1,6 +1,6 @@
 //! PUT, and the loop that every change of an existing object goes through.
 
-use api_rules::value;
+use api_rules::{apply, value};
 use api_types::{
     Status,
     field::{FieldError, Path},
@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{
     Call, create,
+    ownership::{Made, New, Options},
     write::{ATTEMPTS, Current, Written, changes_nothing},
 };
 use crate::{answer::Answer, claims::Claims, request::Operation};
@@ -18,12 +19,13 @@ use crate::{answer::Answer, claims::Claims, request::Operation};
 pub async fn update(call: &Call<'_>) -> Result<Answer, Status> {
     let form = call.form()?;
     let dry_run = call.query.dry_run()?;
+    call.check_options(Options::Update, false)?;
     let object = create::decode(call)?;
     check_name(call, &object)?;
     let conditional = !value::text(&object, &["metadata", "resourceVersion"]).is_empty();
     let may_create = call.served.kind.creates_on_update() && !conditional && call.info.subresource.is_empty();
     if may_create && call.start().await?.is_none() {
-        let json = create::create_object(call, object, dry_run).await?;
+        let json = create::create_object(call, Made::Changed(object), dry_run).await?;
         return Ok(call.answer(StatusCode::CREATED, &json, form));
     }
     if !conditional && !call.served.kind.updates_unconditionally() {
@@ -31,11 +33,11 @@ pub async fn update(call: &Call<'_>) -> Result<Answer, Status> {
         let error = FieldError::invalid(&path, 0, "must be specified for an update");
         return Err(Status::invalid(&call.served.kind.names().group_kind(), call.info.name, vec![error]));
     }
-    let json = change(call, ATTEMPTS, dry_run, |_| Ok(object.clone())).await?;
+    let json = change(call, ATTEMPTS, dry_run, |_| Ok(Made::Changed(object.clone()))).await?;
     Ok(call.answer(StatusCode::OK, &json, form))
 }
 
-fn check_name(call: &Call<'_>, object: &Value) -> Result<(), Status> {
+pub fn check_name(call: &Call<'_>, object: &Value) -> Result<(), Status> {
     match value::text(object, &["metadata", "name"]) {
         "" => Err(Status::bad_request("name must be provided")),
         name if name != call.info.name => Err(Status::bad_request(format!(
@@ -53,19 +55,21 @@ pub async fn change(
     call: &Call<'_>,
     attempts: usize,
     dry_run: bool,
-    make: impl Fn(&Current) -> Result<Value, Status> + Send + Sync,
+    make: impl Fn(&Current) -> Result<Made, Status> + Send + Sync,
 ) -> Result<Bytes, Status> {
     retry(call, attempts, dry_run, By::Client, make).await
 }
 
-/// As [`change`], for what the server itself decides: `make`'s object is stored without defaults, admission and validation.
+/// As [`change`], for what the server itself decides: `make`'s object is stored without defaults, admission and validation,
+/// and its owners stay.
 pub async fn write(
     call: &Call<'_>,
     attempts: usize,
     dry_run: bool,
     make: impl Fn(&Current) -> Result<Value, Status> + Send + Sync,
 ) -> Result<Bytes, Status> {
-    retry(call, attempts, dry_run, By::Server, make).await
+    let made = |current: &Current| Ok(Made::Settled(New { value: make(current)?, managed: current.managed.clone() }));
+    retry(call, attempts, dry_run, By::Server, made).await
 }
 
 /// Who decides what an object becomes.
@@ -80,15 +84,15 @@ async fn retry(
     attempts: usize,
     dry_run: bool,
     by: By,
-    make: impl Fn(&Current) -> Result<Value, Status> + Send + Sync,
+    make: impl Fn(&Current) -> Result<Made, Status> + Send + Sync,
 ) -> Result<Bytes, Status> {
     let mut current = call.start().await?;
     for _ in 0..attempts {
         let Some(seen) = current else { return Err(call.not_found()) };
-        let outcome = match make(&seen) {
-            Ok(new) if by == By::Client => attempt(call, &seen, new, dry_run).await,
-            Ok(new) => put(call, &seen, new, Claims::default(), dry_run).await,
-            Err(status) => Err(status),
+        let outcome = match (make(&seen), by) {
+            (Ok(Made::Settled(new)), By::Server) => put(call, &seen, new, Claims::default(), dry_run).await,
+            (Ok(made), _) => attempt(call, &seen, made, dry_run).await,
+            (Err(status), _) => Err(status),
         };
         match outcome {
             Ok(Attempt::Done(json)) => return Ok(json),
@@ -115,18 +119,26 @@ enum Attempt {
     Raced(Option<Current>),
 }
 
-async fn put(call: &Call<'_>, seen: &Current, new: Value, claims: Claims, dry_run: bool) -> Result<Attempt, Status> {
+async fn put(call: &Call<'_>, seen: &Current, new: New, claims: Claims, dry_run: bool) -> Result<Attempt, Status> {
     Ok(match call.store(call.info.name, Some(seen), new, claims, dry_run).await? {
         Written::Stored(json) => Attempt::Done(json),
         Written::Raced(newer) => Attempt::Raced(newer),
     })
 }
 
-async fn attempt(call: &Call<'_>, current: &Current, mut new: Value, dry_run: bool) -> Result<Attempt, Status> {
+async fn attempt(call: &Call<'_>, current: &Current, made: Made, dry_run: bool) -> Result<Attempt, Status> {
     let kind = &call.served.kind;
     let name = call.info.name;
-    check_preconditions(call, &new, current)?;
-    value::remove(&mut new, &["metadata", "managedFields"]);
+    let New { value: mut new, managed } = match made {
+        Made::Changed(new) => {
+            check_preconditions(call, &new, current)?;
+            call.settle(Some(current), new)
+        }
+        Made::Settled(new) => {
+            check_preconditions(call, &new.value, current)?;
+            new
+        }
+    };
     let admission = call.admission(Operation::Update, name, Some(&current.value), dry_run);
     call.app.admission.mutate(&admission, &mut new).await?;
     kind.set_defaults(&mut new);
@@ -143,11 +155,12 @@ async fn attempt(call: &Call<'_>, current: &Current, mut new: Value, dry_run: bo
     if is_last_step_of_deletion(&new, &current.value) {
         return finish_deletion(call, current, dry_run).await;
     }
-    if changes_nothing(&current.value, &new) {
+    // Owners that only got another time are those of before.
+    if changes_nothing(&current.value, &new) && apply::is_same_but_for_times(&current.managed, &managed) {
         return Ok(Attempt::Unchanged);
     }
     call.warn(kind.warnings(&new));
-    put(call, current, new, claims, dry_run).await
+    put(call, current, New { value: new, managed }, claims, dry_run).await
 }
 
 fn check_preconditions(call: &Call<'_>, new: &Value, current: &Current) -> Result<(), Status> {

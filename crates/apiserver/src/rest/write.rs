@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use api_rules::{encode, is_noop, value};
+use api_rules::{apply, encode_with, value};
 use api_types::Status;
 use bytes::Bytes;
 use serde_json::Value;
 use store::{Check, KeyValue, Object, Outcome, StoreError, Transaction, Write};
 
-use super::Call;
+use super::{Call, ownership::New};
 use crate::{
     answer,
     claims::Claims,
@@ -25,8 +25,10 @@ pub const ATTEMPTS: usize = 64;
 #[derive(Clone)]
 pub struct Current {
     pub object: Arc<Object>,
-    /// In the version of the request, with its resourceVersion.
+    /// In the version of the request, with its resourceVersion, without its managedFields.
     pub value: Value,
+    /// `metadata.managedFields` as they are stored: JSON, empty if there are none.
+    pub managed: Bytes,
     /// Whether etcd itself said so, rather than the cache.
     pub is_newest: bool,
 }
@@ -40,15 +42,19 @@ pub enum Written {
 }
 
 impl Call<'_> {
-    fn as_current(&self, object: Arc<Object>, is_newest: bool) -> Current {
-        let value = self.served.kind.from_storage(object.value());
-        Current { object, value, is_newest }
+    fn as_current(&self, object: Arc<Object>, is_newest: bool) -> Result<Current, Status> {
+        let body = object.body();
+        let split = apply::split(&body)
+            .map_err(|error| Status::internal(format!("a stored object cannot be read: {error}")))?;
+        let managed = if split.managed.is_empty() { Bytes::new() } else { body.slice_ref(split.managed) };
+        let value = self.served.kind.from_storage(split.object);
+        Ok(Current { object, value, managed, is_newest })
     }
 
     /// What the cache has, or else what is stored.
     pub async fn start(&self) -> Result<Option<Current>, Status> {
         match self.core().store.cached(self.id()?, self.namespace(), self.info.name) {
-            Some(object) => Ok(Some(self.as_current(object, false))),
+            Some(object) => self.as_current(object, false).map(Some),
             None => self.newest().await,
         }
     }
@@ -57,7 +63,7 @@ impl Call<'_> {
     pub async fn newest(&self) -> Result<Option<Current>, Status> {
         let store = &self.core().store;
         let found = store.get_stored(self.id()?, self.namespace(), self.info.name).await;
-        Ok(found.map_err(answer::store_error)?.map(|object| self.as_current(object, true)))
+        found.map_err(answer::store_error)?.map(|object| self.as_current(object, true)).transpose()
     }
 
     /// The same object at its newest, once; an error if `current` already is.
@@ -69,16 +75,17 @@ impl Call<'_> {
         Ok(self.core().store.key(self.id()?, self.namespace(), name))
     }
 
-    /// Writes `value` over what was at `current` (`None`: nothing), with all claims, or learns who was faster.
+    /// Writes `new` over what was at `current` (`None`: nothing), with all claims, or learns who was faster.
     pub async fn store(
         &self,
         name: &str,
         current: Option<&Current>,
-        value: Value,
+        new: New,
         claims: Claims,
         dry_run: bool,
     ) -> Result<Written, Status> {
-        let stored: Bytes = encode(&to_stored(self.served.kind.to_storage(value))).into();
+        let value = to_stored(self.served.kind.to_storage(new.value));
+        let stored: Bytes = encode_with(&value, &new.managed).into();
         if dry_run {
             let revision = current.map(|current| current.object.revision());
             let json = revision.and_then(|revision| store::object::with_revision(&stored, revision)).unwrap_or(stored);
@@ -127,7 +134,7 @@ impl Call<'_> {
         let Some(stored) = current.into_iter().next().flatten() else { return Ok(Written::Raced(None)) };
         let decoded =
             self.core().store.decode(self.id()?, &stored).map_err(|error: StoreError| answer::store_error(error))?;
-        Ok(Written::Raced(Some(self.as_current(decoded, true))))
+        Ok(Written::Raced(Some(self.as_current(decoded, true)?)))
     }
 
     /// The circumstances of a write to the object itself or one of its subresources.
@@ -153,15 +160,48 @@ impl Call<'_> {
     }
 }
 
-/// Whether a write would change nothing, however its keys are ordered.
+/// Metadata that is not stored.
+const NOT_STORED: [&str; 2] = ["resourceVersion", "selfLink"];
+
+/// Whether a write would change nothing, however its keys are ordered. Its owners are not looked at.
 pub fn changes_nothing(old: &Value, new: &Value) -> bool {
-    is_noop(&to_stored(old.clone()), &to_stored(new.clone()))
+    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return old == new };
+    old.len() == new.len()
+        && old.iter().all(|(name, value)| match new.get(name) {
+            Some(other) if name == "metadata" => same_metadata(value, other),
+            other => other == Some(value),
+        })
+}
+
+fn same_metadata(old: &Value, new: &Value) -> bool {
+    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else { return old == new };
+    let is_stored = |name: &&String| !NOT_STORED.contains(&name.as_str());
+    old.keys().filter(is_stored).count() == new.keys().filter(is_stored).count()
+        && old.keys().filter(is_stored).all(|name| old.get(name) == new.get(name))
 }
 
 /// Without what is not stored.
 fn to_stored(mut object: Value) -> Value {
-    for member in ["resourceVersion", "managedFields", "selfLink"] {
+    for member in NOT_STORED {
         value::remove(&mut object, &["metadata", member]);
     }
     object
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_changes_nothing() {
+        let old = json!({"kind": "A", "metadata": {"name": "a", "resourceVersion": "1"}, "x": [1]});
+        let check = |new: Value, expected: bool| assert_eq!(changes_nothing(&old, &new), expected, "{new}");
+        check(json!({"x": [1], "metadata": {"name": "a"}, "kind": "A"}), true);
+        check(json!({"x": [1], "metadata": {"name": "a", "resourceVersion": "2", "selfLink": "/"}, "kind": "A"}), true);
+        check(json!({"x": [1], "metadata": {"name": "a", "uid": "u"}, "kind": "A"}), false);
+        check(json!({"x": [2], "metadata": {"name": "a"}, "kind": "A"}), false);
+        check(json!({"metadata": {"name": "a"}, "kind": "A"}), false);
+    }
 }

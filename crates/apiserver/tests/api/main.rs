@@ -4,6 +4,7 @@
 
 mod deletes;
 mod harness;
+mod owners;
 mod pods;
 mod protobuf;
 mod reads;

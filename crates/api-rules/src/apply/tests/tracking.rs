@@ -127,10 +127,28 @@ fn lists_whose_items_cannot_be_told_apart_are_not_tracked() {
 
 #[test]
 fn reset() {
-    use super::super::is_reset;
+    use crate::apply::managers::is_reset;
     for (json, expected) in
         [("[]", true), ("[{}]", true), ("null", false), (r#"[{"manager":"a"}]"#, false), ("[{},{}]", false)]
     {
         assert_eq!(is_reset(json.as_bytes()), expected, "{json}");
     }
+}
+
+#[test]
+fn what_a_request_brings_along() {
+    use crate::apply::starting_from;
+    let mut state = State::default();
+    state.update(CONFIG_MAP, "a", map(json!({"x": "1"})));
+    let stored = state.managed.as_slice();
+    let mut reordered = state.entries();
+    reordered[0].as_object_mut().unwrap().sort_keys();
+    let check = |given: Option<&[u8]>, expected: &[u8]| assert_eq!(starting_from(given, stored).as_ref(), expected);
+    check(None, stored);
+    check(Some(stored), stored);
+    check(Some(&serde_json::to_vec(&reordered).unwrap()), stored);
+    check(Some(b"[]"), b"");
+    check(Some(b"[{}]"), b"");
+    check(Some(b"null"), stored);
+    check(Some(br#"[{"manager":"x","operation":"Odd"}]"#), stored);
 }
