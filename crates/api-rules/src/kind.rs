@@ -140,6 +140,8 @@ pub enum SelectorPath {
     None,
     /// Leads to a `LabelSelector`.
     Selector(&'static [&'static str]),
+    /// Leads to a map of labels that all have to be there.
+    Labels(&'static [&'static str]),
     /// Leads to the text of a selector.
     Text(&'static [&'static str]),
 }

@@ -32,6 +32,11 @@ pub fn selector_text(object: &Value, path: SelectorPath) -> Option<String> {
     match path {
         SelectorPath::None => None,
         SelectorPath::Text(path) => Some(value::text(object, path).to_owned()).filter(|text| !text.is_empty()),
+        SelectorPath::Labels(path) => {
+            let labels = value::at(object, path)?.as_object()?;
+            let terms: Vec<_> = labels.iter().map(|(key, wanted)| format!("{key}={}", value::plain(wanted))).collect();
+            Some(terms.join(","))
+        }
         SelectorPath::Selector(path) => {
             let selector = LabelSelector::deserialize(value::at(object, path)?).ok()?;
             Some(Selector::from_label_selector(&selector).ok()?.to_string())

@@ -55,6 +55,8 @@ pub enum FieldErrorType {
     TooMany,
     Internal,
     TypeInvalid,
+    /// Invalid, but of no value that could be shown.
+    InvalidAsAWhole,
 }
 
 impl FieldErrorType {
@@ -64,7 +66,7 @@ impl FieldErrorType {
             Self::NotFound => "FieldValueNotFound",
             Self::Required => "FieldValueRequired",
             Self::Duplicate => "FieldValueDuplicate",
-            Self::Invalid => "FieldValueInvalid",
+            Self::Invalid | Self::InvalidAsAWhole => "FieldValueInvalid",
             Self::NotSupported => "FieldValueNotSupported",
             Self::Forbidden => "FieldValueForbidden",
             Self::TooLong => "FieldValueTooLong",
@@ -79,7 +81,7 @@ impl FieldErrorType {
             Self::NotFound => "Not found",
             Self::Required => "Required value",
             Self::Duplicate => "Duplicate value",
-            Self::Invalid => "Invalid value",
+            Self::Invalid | Self::InvalidAsAWhole => "Invalid value",
             Self::NotSupported => "Unsupported value",
             Self::Forbidden => "Forbidden",
             Self::TooLong => "Too long",
@@ -90,7 +92,15 @@ impl FieldErrorType {
     }
 
     fn shows_value(self) -> bool {
-        !matches!(self, Self::Required | Self::Forbidden | Self::TooLong | Self::TooMany | Self::Internal)
+        !matches!(
+            self,
+            Self::Required
+                | Self::Forbidden
+                | Self::TooLong
+                | Self::TooMany
+                | Self::Internal
+                | Self::InvalidAsAWhole
+        )
     }
 }
 
@@ -114,6 +124,11 @@ impl FieldError {
 
     pub fn invalid(path: &Path, bad_value: impl Into<Value>, detail: impl Into<String>) -> Self {
         Self::of(FieldErrorType::Invalid, path, bad_value.into(), detail)
+    }
+
+    /// Something about the value is wrong that showing it would not explain.
+    pub fn invalid_as_a_whole(path: &Path, detail: impl Into<String>) -> Self {
+        Self::of(FieldErrorType::InvalidAsAWhole, path, Value::Null, detail)
     }
 
     pub fn type_invalid(path: &Path, bad_value: impl Into<Value>, detail: impl Into<String>) -> Self {
@@ -233,6 +248,7 @@ mod tests {
         );
         check(FieldError::duplicate(&Path::new("a").key("b"), "c"), "a[b]: Duplicate value: \"c\"");
         check(FieldError::forbidden(&Path::new("a"), "no"), "a: Forbidden: no");
+        check(FieldError::invalid_as_a_whole(&Path::new("a"), "no"), "a: Invalid value: no");
         check(FieldError::too_long(&Path::new("a"), 63), "a: Too long: may not be more than 63 bytes");
     }
 }

@@ -10,10 +10,9 @@ use api_types::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{pod, workload};
+use super::{int_or_percent, workload};
 use crate::{
     kind::{Context, Names, ScalePaths, Scope, Storage, Subresource},
-    names,
     table::{cells, duration},
     typed::{GET_PATCH_UPDATE, Resource},
     value,
@@ -84,7 +83,7 @@ impl Resource for Deployment {
             &path,
             errors,
         );
-        workload::validate(&spec.selector, Some(&spec.template), &path, errors);
+        workload::validate(&spec.selector, Some(&spec.template), workload::REPLICA_SET, &path, errors);
         if let Some(strategy) = &spec.strategy {
             validate_strategy(strategy, &path.child("strategy"), errors);
         }
@@ -108,8 +107,9 @@ impl Resource for Deployment {
     }
 
     fn warnings(object: &v1::Deployment) -> Vec<String> {
-        let spec = object.spec.as_ref().and_then(|s| s.template.spec.as_ref());
-        spec.map(|s| pod::warnings::of_spec(s, &Path::new("spec").child("template").child("spec"))).unwrap_or_default()
+        let mut warnings = workload::name_warning(&object.metadata);
+        warnings.extend(workload::template_warnings(object.spec.as_ref().map(|s| &s.template)));
+        warnings
     }
 
     fn cells(object: &v1::Deployment, now: Timestamp) -> Vec<Value> {
@@ -141,41 +141,20 @@ fn validate_strategy(strategy: &DeploymentStrategy, path: &Path, errors: &mut Ve
             let zero = IntOrString::Int(0);
             let unavailable = rolling.max_unavailable.as_ref().unwrap_or(&zero);
             let surge = rolling.max_surge.as_ref().unwrap_or(&zero);
-            validate_share(unavailable, &at.child("maxUnavailable"), errors);
-            validate_share(surge, &at.child("maxSurge"), errors);
-            if share(unavailable) == 0 && share(surge) == 0 {
+            int_or_percent::validate(unavailable, &at.child("maxUnavailable"), errors);
+            int_or_percent::validate(surge, &at.child("maxSurge"), errors);
+            if int_or_percent::number(unavailable) == 0 && int_or_percent::number(surge) == 0 {
                 errors.push(FieldError::invalid(
                     &at.child("maxUnavailable"),
                     json!(unavailable),
                     "may not be 0 when `maxSurge` is 0",
                 ));
             }
-            if matches!(unavailable, IntOrString::String(_)) && share(unavailable) > 100 {
-                errors.push(FieldError::invalid(
-                    &at.child("maxUnavailable"),
-                    json!(unavailable),
-                    "must not be greater than 100%",
-                ));
-            }
+            int_or_percent::validate_at_most_all(unavailable, &at.child("maxUnavailable"), errors);
         }
         ("Recreate", None) => {}
         (other, _) => {
             errors.push(FieldError::not_supported(&path.child("type"), other, &["Recreate", "RollingUpdate"]))
         }
-    }
-}
-
-/// A count that is not negative, or a percentage.
-fn validate_share(value: &IntOrString, path: &Path, errors: &mut Vec<FieldError>) {
-    match value {
-        IntOrString::Int(n) => names::not_negative((*n).into(), path, errors),
-        IntOrString::String(text) => names::report(names::percentage(text), path, text, errors),
-    }
-}
-
-fn share(value: &IntOrString) -> i64 {
-    match value {
-        IntOrString::Int(n) => (*n).into(),
-        IntOrString::String(text) => text.trim_end_matches('%').parse().unwrap_or(0),
     }
 }

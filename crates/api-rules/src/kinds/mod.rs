@@ -7,10 +7,15 @@ mod binding;
 mod certificate_signing_request;
 mod cluster_role;
 mod cluster_role_binding;
+mod component_status;
+mod conditions;
 mod config_map;
+mod controller_revision;
+mod cron_job;
 mod csi_driver;
 mod csi_node;
 mod csi_storage_capacity;
+mod daemon_set;
 mod deployment;
 mod device_claim;
 mod device_class;
@@ -21,10 +26,14 @@ mod eviction;
 pub(crate) mod fields;
 mod flow_control;
 mod flow_schema;
+mod horizontal_pod_autoscaler;
 mod ingress;
 mod ingress_class;
+mod int_or_percent;
 mod ip_address;
+mod job;
 mod lease;
+mod limit_range;
 mod local_subject_access_review;
 mod mutating_admission_policy;
 mod mutating_admission_policy_binding;
@@ -35,12 +44,16 @@ mod node;
 mod persistent_volume;
 mod persistent_volume_claim;
 pub mod pod;
+mod pod_disruption_budget;
+mod pod_template;
 mod priority_class;
 mod priority_level_configuration;
 mod rbac;
 mod replica_set;
+mod replication_controller;
 mod resource_claim;
 mod resource_claim_template;
+mod resource_quota;
 mod resource_slice;
 mod role;
 mod role_binding;
@@ -53,6 +66,7 @@ mod self_subject_rules_review;
 mod service;
 mod service_account;
 mod service_cidr;
+mod stateful_set;
 mod storage_class;
 mod subject_access_review;
 mod token_request;
@@ -82,20 +96,28 @@ use crate::{
 pub fn all() -> &'static [&'static dyn Kind] {
     static ALL: &[&dyn Kind] = &[
         &Typed::<binding::Binding>::NEW,
+        &Typed::<component_status::ComponentStatus>::NEW,
         &Typed::<config_map::ConfigMap>::NEW,
         &Typed::<endpoints::Endpoints>::NEW,
         &Typed::<event::core::Event>::NEW,
+        &Typed::<limit_range::LimitRange>::NEW,
         &Typed::<namespace::Namespace>::NEW,
         &Typed::<node::Node>::NEW,
         &Typed::<persistent_volume_claim::PersistentVolumeClaim>::NEW,
         &Typed::<persistent_volume::PersistentVolume>::NEW,
         &Typed::<pod::Pod>::NEW,
+        &Typed::<pod_template::PodTemplate>::NEW,
+        &Typed::<replication_controller::ReplicationController>::NEW,
+        &Typed::<resource_quota::ResourceQuota>::NEW,
         &Typed::<secret::Secret>::NEW,
         &Typed::<service_account::ServiceAccount>::NEW,
         &Typed::<service::Service>::NEW,
         &Typed::<api_service::APIService>::NEW,
+        &Typed::<controller_revision::ControllerRevision>::NEW,
+        &Typed::<daemon_set::DaemonSet>::NEW,
         &Typed::<deployment::Deployment>::NEW,
         &Typed::<replica_set::ReplicaSet>::NEW,
+        &Typed::<stateful_set::StatefulSet>::NEW,
         &Typed::<event::events::Event>::NEW,
         &Typed::<token_request::TokenRequest>::NEW,
         &Typed::<token_review::TokenReview>::NEW,
@@ -104,7 +126,11 @@ pub fn all() -> &'static [&'static dyn Kind] {
         &Typed::<self_subject_access_review::SelfSubjectAccessReview>::NEW,
         &Typed::<self_subject_rules_review::SelfSubjectRulesReview>::NEW,
         &Typed::<subject_access_review::SubjectAccessReview>::NEW,
+        &Typed::<horizontal_pod_autoscaler::v2::HorizontalPodAutoscaler>::NEW,
+        &Typed::<horizontal_pod_autoscaler::v1::HorizontalPodAutoscaler>::NEW,
         &Typed::<scale::Scale>::NEW,
+        &Typed::<cron_job::CronJob>::NEW,
+        &Typed::<job::Job>::NEW,
         &Typed::<certificate_signing_request::CertificateSigningRequest>::NEW,
         &Typed::<ingress_class::IngressClass>::NEW,
         &Typed::<ingress::Ingress>::NEW,
@@ -112,6 +138,7 @@ pub fn all() -> &'static [&'static dyn Kind] {
         &Typed::<network_policy::NetworkPolicy>::NEW,
         &Typed::<service_cidr::ServiceCIDR>::NEW,
         &Typed::<eviction::Eviction>::NEW,
+        &Typed::<pod_disruption_budget::PodDisruptionBudget>::NEW,
         &Typed::<cluster_role_binding::ClusterRoleBinding>::NEW,
         &Typed::<cluster_role::ClusterRole>::NEW,
         &Typed::<role_binding::RoleBinding>::NEW,

@@ -7,7 +7,7 @@ use api_types::{
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{pod, workload};
+use super::workload;
 use crate::{
     kind::{Context, Names, ScalePaths, Scope, Storage, Subresource},
     table::{cells, duration},
@@ -64,7 +64,7 @@ impl Resource for ReplicaSet {
             &path,
             errors,
         );
-        workload::validate(&spec.selector, spec.template.as_ref(), &path, errors);
+        workload::validate(&spec.selector, spec.template.as_ref(), workload::REPLICA_SET, &path, errors);
     }
 
     fn validate_update(
@@ -79,13 +79,20 @@ impl Resource for ReplicaSet {
             errors,
         );
         if let (Some("status"), Some(status)) = (subresource, &new.status) {
-            validate_status(status, errors);
+            workload::Replicas {
+                replicas: status.replicas,
+                fully_labeled: status.fully_labeled_replicas,
+                ready: status.ready_replicas,
+                available: status.available_replicas,
+            }
+            .validate(errors);
         }
     }
 
     fn warnings(object: &v1::ReplicaSet) -> Vec<String> {
-        let spec = object.spec.as_ref().and_then(|s| s.template.as_ref()).and_then(|t| t.spec.as_ref());
-        spec.map(|s| pod::warnings::of_spec(s, &Path::new("spec").child("template").child("spec"))).unwrap_or_default()
+        let mut warnings = workload::name_warning(&object.metadata);
+        warnings.extend(workload::template_warnings(object.spec.as_ref().and_then(|s| s.template.as_ref())));
+        warnings
     }
 
     fn field(object: &Value, field: &str) -> String {
@@ -106,28 +113,5 @@ impl Resource for ReplicaSet {
             images,
             cells::selector(spec.map(|s| &s.selector)).into(),
         ]
-    }
-}
-
-fn validate_status(status: &v1::ReplicaSetStatus, errors: &mut Vec<FieldError>) {
-    let path = Path::new("status");
-    let counts = [
-        ("replicas", Some(status.replicas)),
-        ("fullyLabeledReplicas", status.fully_labeled_replicas),
-        ("readyReplicas", status.ready_replicas),
-        ("availableReplicas", status.available_replicas),
-    ];
-    workload::validate_counts(&counts, &path, errors);
-    for (member, count) in &counts[1..] {
-        if let Some(count) = count.filter(|c| *c > status.replicas) {
-            errors.push(FieldError::invalid(&path.child(member), count, "cannot be greater than status.replicas"));
-        }
-    }
-    if status.available_replicas.unwrap_or(0) > status.ready_replicas.unwrap_or(0) {
-        errors.push(FieldError::invalid(
-            &path.child("availableReplicas"),
-            status.available_replicas,
-            "cannot be greater than readyReplicas",
-        ));
     }
 }

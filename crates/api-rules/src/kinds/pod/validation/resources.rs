@@ -57,11 +57,7 @@ fn compare(name: &str, request: &Text, limit: &Text, path: &Path, errors: &mut E
 pub fn list(list: &List, path: &Path, errors: &mut Errors) {
     for (name, quantity) in list {
         let at = path.key(name);
-        report(names::qualified_name(name), &at, name, errors);
-        let standard = STANDARD.contains(&name.as_str()) || name.starts_with(HUGE_PAGES);
-        if !name.contains('/') && !standard {
-            errors.push(FieldError::invalid(&at, name.as_str(), "must be a standard resource for containers"));
-        }
+        self::name(name, &at, errors);
         let Ok(amount) = Quantity::try_from(quantity) else { continue };
         if amount.signum() < 0 {
             errors.push(FieldError::invalid(&at, quantity.0.as_str(), "must be greater than or equal to 0"));
@@ -72,8 +68,20 @@ pub fn list(list: &List, path: &Path, errors: &mut Errors) {
     }
 }
 
+/// What a container may ask for.
+pub fn name(name: &str, path: &Path, errors: &mut Errors) {
+    report(names::qualified_name(name), path, name, errors);
+    if !name.contains('/') && !is_standard(name) {
+        errors.push(FieldError::invalid(path, name, "must be a standard resource for containers"));
+    }
+}
+
+pub fn is_standard(name: &str) -> bool {
+    STANDARD.contains(&name) || name.starts_with(HUGE_PAGES)
+}
+
 /// Extended resources and huge pages are given out whole and never twice.
-fn overcommits(name: &str) -> bool {
+pub fn overcommits(name: &str) -> bool {
     STANDARD.contains(&name) || name.contains("kubernetes.io/")
 }
 
