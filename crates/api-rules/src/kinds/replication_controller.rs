@@ -36,7 +36,13 @@ impl Resource for ReplicationController {
     const STORAGE: Option<Storage> = Some(Storage { prefix: "controllers", cached: true });
     const SUBRESOURCES: &'static [Subresource] = &[
         workload::SCALE_SUBRESOURCE,
-        Subresource { name: "status", group: "", version: "v1", kind: "ReplicationController", verbs: GET_PATCH_UPDATE },
+        Subresource {
+            name: "status",
+            group: "",
+            version: "v1",
+            kind: "ReplicationController",
+            verbs: GET_PATCH_UPDATE,
+        },
     ];
     const SCALE: Option<ScalePaths> =
         Some(ScalePaths { selector: SelectorPath::Labels(&["spec", "selector"]), ..workload::SCALE });

@@ -48,8 +48,7 @@ const MEASURED: [&str; 10] = [
     "limits.ephemeral-storage",
 ];
 /// What a scope over pods may limit.
-const OF_PODS: [&str; 7] =
-    ["pods", "cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
+const OF_PODS: [&str; 7] = ["pods", "cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
 const OF_CLAIMS: [&str; 2] = ["persistentvolumeclaims", "requests.storage"];
 /// Scopes that no object can be in both of.
 const EXCLUSIVE: [[&str; 2]; 2] = [["BestEffort", "NotBestEffort"], ["Terminating", "NotTerminating"]];
@@ -172,9 +171,11 @@ fn applies(scope: &str, resource: &str) -> Option<bool> {
 
 /// The standard resources of a quota that a scope does not apply to.
 fn beyond<'a>(spec: &'a ResourceQuotaSpec, scope: &'a str) -> impl Iterator<Item = &'a String> {
-    spec.hard.iter().flatten().map(|(name, _)| name).filter(move |name| {
-        is_standard(name) && applies(scope, name) != Some(true)
-    })
+    spec.hard
+        .iter()
+        .flatten()
+        .map(|(name, _)| name)
+        .filter(move |name| is_standard(name) && applies(scope, name) != Some(true))
 }
 
 fn validate_scopes(spec: &ResourceQuotaSpec, path: &Path, errors: &mut Vec<FieldError>) {

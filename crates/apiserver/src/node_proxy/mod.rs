@@ -29,6 +29,8 @@ use crate::{
     request::{RequestInfo, User},
 };
 
+pub use kubelet::unchecked_tls;
+
 use forward::Translation;
 use kubelet::Kubelets;
 use upgrade::Way;

@@ -89,7 +89,6 @@ pub async fn create_object(call: &Call<'_>, made: Made, dry_run: bool) -> Result
     let admission = call.admission(Operation::Create, &given, None, dry_run);
     call.app.admission.mutate(&admission, &mut object).await?;
     call.served.kind.set_defaults(&mut object);
-    complete(call, &mut object);
     let base = value::text(&object, &["metadata", "generateName"]).to_owned();
     let mut names_tried = 0;
     for _ in 0..ATTEMPTS {
@@ -100,6 +99,7 @@ pub async fn create_object(call: &Call<'_>, made: Made, dry_run: bool) -> Result
             // What a kind derives from its name, such as a namespace's label, follows the name.
             call.served.kind.set_defaults(&mut new);
         }
+        complete(call, &mut new);
         let claims = match call.app.claimant(call.served) {
             Some(claimant) => claimant.claim(&mut new, None).await?,
             None => Claims::default(),
@@ -137,9 +137,10 @@ async fn refuse_taken(call: &Call<'_>, name: &str) -> Result<(), Status> {
 
 /// What only the server may say of a new object.
 fn complete(call: &Call<'_>, object: &mut Value) {
-    call.served.kind.prepare_create(object, &call.context());
     value::set(object, &["metadata", "uid"], call.core().random.uid().into());
     value::set(object, &["metadata", "creationTimestamp"], call.core().timestamp().into());
+    // After the name and uid, which a Job's selector is made of.
+    call.served.kind.prepare_create(object, &call.context());
 }
 
 fn validate(call: &Call<'_>, object: &Value, name: &str) -> Result<(), Status> {

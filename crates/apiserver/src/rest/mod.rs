@@ -22,6 +22,7 @@ use crate::{
 
 pub mod answered;
 pub mod apply;
+pub mod component_status;
 pub mod create;
 pub mod delete;
 pub mod delete_collection;
@@ -182,6 +183,9 @@ pub async fn serve(call: &Call<'_>) -> Result<Answer, Status> {
         _ => {}
     }
     check_verb(call)?;
+    if (names.group, names.plural) == ("", "componentstatuses") {
+        return component_status::serve(call).await;
+    }
     if call.served.id.is_none() {
         return answered::review(call).await;
     }

@@ -119,7 +119,8 @@ impl List {
 
 pub fn to_v1(metric: &Value, list: List) -> Value {
     converted(metric, list, |from, names| {
-        let members = names.iter().filter_map(|(path, name)| Some(((*name).to_owned(), value::at(from, path)?.clone())));
+        let members =
+            names.iter().filter_map(|(path, name)| Some(((*name).to_owned(), value::at(from, path)?.clone())));
         Value::Object(members.collect::<Map<_, _>>())
     })
 }

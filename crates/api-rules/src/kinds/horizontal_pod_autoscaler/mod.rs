@@ -15,3 +15,4 @@ mod validation;
 use crate::kind::Storage;
 
 const STORAGE: Option<Storage> = Some(Storage { prefix: "horizontalpodautoscalers", cached: true });
+const NOT_SCALED: Option<&'static str> = Some("nothing is measured and scaled");

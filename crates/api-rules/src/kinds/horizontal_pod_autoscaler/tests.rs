@@ -31,7 +31,8 @@ fn everything_else_travels_in_annotations() {
             "target": {"type": "Utilization", "averageUtilization": 7}}},
     ]);
     let current = json!([{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": 5, "averageValue": "20m"}}}]);
-    let v1 = there_and_back(json!({"apiVersion": "autoscaling/v2", "metadata": {"name": "h", "annotations": {"x": "y"}},
+    let v1 =
+        there_and_back(json!({"apiVersion": "autoscaling/v2", "metadata": {"name": "h", "annotations": {"x": "y"}},
         "spec": {"maxReplicas": 3, "metrics": metrics, "behavior": {"scaleDown": {"selectPolicy": "Min",
             "policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}]}}},
         "status": {"currentReplicas": 1, "desiredReplicas": 2, "currentMetrics": current,

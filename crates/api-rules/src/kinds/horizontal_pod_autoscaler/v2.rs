@@ -43,6 +43,7 @@ impl Resource for HorizontalPodAutoscaler {
     };
     const SCOPE: Scope = Scope::Namespaced;
     const STORAGE: Option<Storage> = super::STORAGE;
+    const NOT_ENFORCED: Option<&'static str> = super::NOT_SCALED;
     const SUBRESOURCES: &'static [Subresource] = &[Subresource {
         name: "status",
         group: "autoscaling",

@@ -75,16 +75,12 @@ fn conditions(patterns: &[PodFailurePolicyOnPodConditionsPattern], path: &Path, 
     }
 }
 
-fn exit_codes(
-    codes: &PodFailurePolicyOnExitCodesRequirement,
-    spec: &JobSpec,
-    path: &Path,
-    errors: &mut Errors,
-) {
+fn exit_codes(codes: &PodFailurePolicyOnExitCodesRequirement, spec: &JobSpec, path: &Path, errors: &mut Errors) {
     choice(&codes.operator, &OPERATORS, &path.child("operator"), errors);
     let pod = spec.template.spec.as_ref();
     if let Some(name) = &codes.container_name {
-        let mut containers = pod.into_iter().flat_map(|p| p.containers.iter().chain(p.init_containers.iter().flatten()));
+        let mut containers =
+            pod.into_iter().flat_map(|p| p.containers.iter().chain(p.init_containers.iter().flatten()));
         if !containers.any(|c| c.name == *name) {
             errors.push(FieldError::invalid(
                 &path.child("containerName"),
@@ -128,8 +124,7 @@ pub fn success(policy: &SuccessPolicy, completions: i32, path: &Path, errors: &m
 
 fn success_rule(rule: &SuccessPolicyRule, completions: i32, path: &Path, errors: &mut Errors) {
     if rule.succeeded_count.is_none() && rule.succeeded_indexes.is_none() {
-        errors
-            .push(FieldError::required(path, "at least one of succeededCount or succeededIndexes must be specified"));
+        errors.push(FieldError::required(path, "at least one of succeededCount or succeededIndexes must be specified"));
     }
     let mut listed = 0;
     if let Some(text) = &rule.succeeded_indexes {

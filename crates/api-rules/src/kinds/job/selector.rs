@@ -29,7 +29,8 @@ pub fn generate(object: &mut Value) {
     let (name, uid) = (own("name"), own("uid"));
     let spec = value::child(object, "spec");
     let labels = value::child(value::child(value::child(spec, "template"), "metadata"), "labels");
-    for (label, text) in [(JOB_NAME, &name), (OLD_JOB_NAME, &name), (CONTROLLER_UID, &uid), (OLD_CONTROLLER_UID, &uid)] {
+    for (label, text) in [(JOB_NAME, &name), (OLD_JOB_NAME, &name), (CONTROLLER_UID, &uid), (OLD_CONTROLLER_UID, &uid)]
+    {
         value::default(labels, label, text.clone());
     }
     value::default(value::child(value::child(spec, "selector"), "matchLabels"), CONTROLLER_UID, uid);
@@ -71,8 +72,7 @@ pub fn validate_generated(job: &v1::Job, prefixed: bool, errors: &mut Vec<FieldE
             Some(_) => {}
         }
     }
-    let expected: BTreeMap<_, _> =
-        expected.into_iter().map(|(key, text)| (key.to_owned(), text.to_owned())).collect();
+    let expected: BTreeMap<_, _> = expected.into_iter().map(|(key, text)| (key.to_owned(), text.to_owned())).collect();
     if Selector::from_label_selector(selector).is_ok_and(|s| !s.matches(&expected)) {
         let at = Path::new("spec").child("selector");
         errors.push(FieldError::invalid(&at, json!(selector), "`selector` not auto-generated"));

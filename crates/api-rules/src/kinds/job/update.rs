@@ -29,12 +29,7 @@ pub fn validate(new: &Job, old: &Job, errors: &mut Errors) {
     }
     kept(&spec.completion_mode, &old_spec.completion_mode, &path.child("completionMode"), errors);
     kept(&spec.pod_failure_policy, &old_spec.pod_failure_policy, &path.child("podFailurePolicy"), errors);
-    kept(
-        &spec.backoff_limit_per_index,
-        &old_spec.backoff_limit_per_index,
-        &path.child("backoffLimitPerIndex"),
-        errors,
-    );
+    kept(&spec.backoff_limit_per_index, &old_spec.backoff_limit_per_index, &path.child("backoffLimitPerIndex"), errors);
     kept(&spec.managed_by, &old_spec.managed_by, &path.child("managedBy"), errors);
     kept(&spec.success_policy, &old_spec.success_policy, &path.child("successPolicy"), errors);
 }
@@ -118,8 +113,5 @@ fn take_resources(spec: &mut PodSpec, new: &PodSpec) {
         }
     };
     copy(&mut spec.containers, &new.containers);
-    copy(
-        spec.init_containers.as_deref_mut().unwrap_or_default(),
-        new.init_containers.as_deref().unwrap_or_default(),
-    );
+    copy(spec.init_containers.as_deref_mut().unwrap_or_default(), new.init_containers.as_deref().unwrap_or_default());
 }

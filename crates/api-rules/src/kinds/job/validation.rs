@@ -81,7 +81,9 @@ fn managed_by(manager: &str, path: &Path, errors: &mut Errors) {
         Some((domain, rest)) if !domain.is_empty() && !rest.is_empty() => {
             report(qualified_name(manager), path, manager, errors);
         }
-        _ => errors.push(FieldError::invalid(path, manager, "must be a domain-prefixed path (such as \"acme.io/foo\")")),
+        _ => {
+            errors.push(FieldError::invalid(path, manager, "must be a domain-prefixed path (such as \"acme.io/foo\")"))
+        }
     }
     if manager.len() > LONGEST_MANAGER {
         errors.push(FieldError::too_long(path, LONGEST_MANAGER));
