@@ -52,13 +52,12 @@ pub async fn serve(call: &Call<'_>) -> Result<Answer, Status> {
     // None of them has a label.
     let asked = components(call).into_iter().filter(|_| labels.matches(&BTreeMap::<String, String>::new()));
     let found = asked.map(async |(name, component)| object(&name, ask(call, component).await));
-    let shape = form.shape;
-    let mut json = render::list_lead(call.served, shape, &json!({}));
+    let mut json = render::list_lead(call.served, form, &json!({}));
     for (i, object) in join_all(found).await.iter().enumerate() {
         if i > 0 {
             json.push(b',');
         }
-        json.extend_from_slice(&render::item(call.served, shape, &Bytes::from(encode(object)), now));
+        json.extend_from_slice(&render::item(call.served, form, &Bytes::from(encode(object)), now));
     }
     json.extend_from_slice(b"]}");
     Ok(answer::document(StatusCode::OK, json.into(), form))
