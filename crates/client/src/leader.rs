@@ -24,9 +24,6 @@ use crate::{
     backoff::{Backoff, Jitter},
 };
 
-const LEASE_DURATION: Duration = Duration::from_secs(15);
-const RENEW_DEADLINE: Duration = Duration::from_secs(10);
-const RETRY_PERIOD: Duration = Duration::from_secs(2);
 const JITTER: f64 = 1.2;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 
@@ -44,6 +41,24 @@ static STATUS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
 pub struct LeaseName {
     pub namespace: String,
     pub name: String,
+}
+
+/// How long a lease holds without news, after how long without success its holder gives up, and how often one tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseTimings {
+    pub lease_duration: Duration,
+    pub renew_deadline: Duration,
+    pub retry_period: Duration,
+}
+
+impl Default for LeaseTimings {
+    fn default() -> Self {
+        Self {
+            lease_duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+        }
+    }
 }
 
 /// Whether this process leads. Clones see the same.
@@ -83,6 +98,7 @@ impl Leadership {
 pub struct LeaderElector {
     api: Api,
     lease: LeaseName,
+    timings: LeaseTimings,
     identity: String,
     clock: Arc<dyn Clock>,
     jitter: Jitter,
@@ -107,11 +123,18 @@ impl LeaderElector {
             api: client.into(),
             jitter: Jitter::from_name(identity),
             lease,
+            timings: LeaseTimings::default(),
             identity: identity.to_owned(),
             clock,
             leads: watch::Sender::new(false),
             seen: None,
         }
+    }
+
+    /// Other timings than upstream's defaults.
+    pub fn timed(mut self, timings: LeaseTimings) -> Self {
+        self.timings = timings;
+        self
     }
 
     pub fn leadership(&self) -> Leadership {
@@ -142,12 +165,12 @@ impl LeaderElector {
 
     async fn acquire(&mut self) {
         let mut told = false;
-        let mut backoff = Backoff::new(FIRST_RETRY, RETRY_PERIOD);
+        let mut backoff = Backoff::new(FIRST_RETRY, self.timings.retry_period);
         loop {
             let pause = match self.attempt().await {
                 Ok(true) => return,
                 // Another one holds it, or was quicker.
-                Ok(false) => self.jitter.spread(RETRY_PERIOD, JITTER),
+                Ok(false) => self.jitter.spread(self.timings.retry_period, JITTER),
                 Err(error) if error.is_conflict() || error.already_exists() => FIRST_RETRY,
                 // Whether it is free is not known yet: a server that comes up is asked soon.
                 Err(error) => {
@@ -166,8 +189,8 @@ impl LeaderElector {
     async fn keep(&mut self) {
         let mut renewed = Instant::now();
         loop {
-            tokio::time::sleep(RETRY_PERIOD).await;
-            let attempt = tokio::time::timeout_at(renewed + RENEW_DEADLINE, self.attempt());
+            tokio::time::sleep(self.timings.retry_period).await;
+            let attempt = tokio::time::timeout_at(renewed + self.timings.renew_deadline, self.attempt());
             match attempt.await {
                 Ok(Ok(true)) => renewed = Instant::now(),
                 Ok(Ok(false)) => return,
@@ -177,7 +200,7 @@ impl LeaderElector {
                 }
                 Err(_) => {}
             }
-            if renewed.elapsed() >= RENEW_DEADLINE {
+            if renewed.elapsed() >= self.timings.renew_deadline {
                 return;
             }
         }
@@ -236,7 +259,7 @@ impl LeaderElector {
             lease: lease.clone(),
             holder,
             renewed,
-            duration: seconds.map_or(LEASE_DURATION, Duration::from_secs),
+            duration: seconds.map_or(self.timings.lease_duration, Duration::from_secs),
             since,
         });
     }
@@ -249,7 +272,7 @@ impl LeaderElector {
             "metadata": {"name": self.lease.name, "namespace": self.lease.namespace},
             "spec": {
                 "holderIdentity": self.identity,
-                "leaseDurationSeconds": LEASE_DURATION.as_secs(),
+                "leaseDurationSeconds": self.timings.lease_duration.as_secs(),
                 "acquireTime": now,
                 "renewTime": now,
                 "leaseTransitions": 0,
@@ -266,7 +289,7 @@ impl LeaderElector {
         let mut lease = seen.lease.clone();
         let spec = lease.spec.get_or_insert_default();
         spec.holder_identity = Some(self.identity.clone());
-        spec.lease_duration_seconds = i32::try_from(LEASE_DURATION.as_secs()).ok();
+        spec.lease_duration_seconds = i32::try_from(self.timings.lease_duration.as_secs()).ok();
         spec.renew_time = Some(now.clone());
         if !mine {
             spec.acquire_time = Some(now);
@@ -291,7 +314,7 @@ impl LeaderElector {
         spec.renew_time = Some(now.clone());
         spec.acquire_time = Some(now);
         let releasing = self.replace(&lease);
-        match tokio::time::timeout(RETRY_PERIOD, releasing).await {
+        match tokio::time::timeout(self.timings.retry_period, releasing).await {
             Ok(Ok(_)) => tracing::info!(lease = self.lease.name, "gave the lease back"),
             Ok(Err(error)) => tracing::debug!(lease = self.lease.name, "cannot give the lease back: {error}"),
             Err(_) => tracing::debug!(lease = self.lease.name, "cannot give the lease back in time"),

@@ -31,7 +31,7 @@ pub use connect::{Connector, connect, connect_in_cluster, from_service};
 pub use credentials::TokenSource;
 pub use executor::Executor;
 pub use informer::{Informers, Target};
-pub use leader::{LeaderElector, Leadership, LeaseName};
+pub use leader::{LeaderElector, Leadership, LeaseName, LeaseTimings};
 pub use recorder::Recorder;
 pub use store::{Event, Index, Store};
 pub use subscription::Subscription;

@@ -4,15 +4,19 @@
 //! Every decision is the brain's: here is only what touches the network, the clock and the metrics.
 
 mod binding;
+mod eviction;
 mod metrics;
 mod report;
 mod scheduling_loop;
+mod sources;
 
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use clap::Parser;
-use client::{DelegatedAccess, Informers, Jitter, LeaderElector, Leadership, LeaseName, Recorder, Target};
+use client::{
+    DelegatedAccess, Informers, Jitter, LeaderElector, Leadership, LeaseName, LeaseTimings, Recorder, Target,
+};
 use component::{
     Clock, Shutdown, SystemClock, config,
     health::Checks,
@@ -26,7 +30,7 @@ use scheduling::{
     object::{Node, Pod},
 };
 
-use crate::{binding::Binder, report::Reporter, scheduling_loop::SchedulingLoop};
+use crate::{binding::Binder, eviction::Evictor, report::Reporter, scheduling_loop::SchedulingLoop, sources::Sources};
 
 /// Assigns pods to nodes.
 #[derive(Clone, Debug, Parser)]
@@ -104,7 +108,12 @@ pub async fn run_with(
     let leadership = if file.leader_election.leader_elect {
         let election = &file.leader_election;
         let lease = LeaseName { namespace: election.resource_namespace.clone(), name: election.resource_name.clone() };
-        let elector = LeaderElector::new(parts.client.clone(), lease, &parts.identity, parts.clock.clone());
+        let elector =
+            LeaderElector::new(parts.client.clone(), lease, &parts.identity, parts.clock.clone()).timed(LeaseTimings {
+                lease_duration: election.lease_duration,
+                renew_deadline: election.renew_deadline,
+                retry_period: election.retry_period,
+            });
         let leadership = elector.leadership();
         tokio::spawn(elector.run(shutdown.clone()));
         leadership
@@ -123,11 +132,15 @@ pub async fn run_with(
         parts.clock.clone(),
         shutdown.clone(),
     );
+    let sources = Sources::start(&informers, &shutdown);
+    let evictor = Evictor::new(parts.client.clone(), recorder.clone(), pods.clone(), parts.clock.clone());
     let reporter = Reporter::start(parts.client.clone(), recorder, pods.clone(), parts.clock.clone(), &shutdown);
     let work = SchedulingLoop {
         scheduler,
         pods,
         nodes,
+        sources,
+        evictor,
         binder: Binder::new(parts.client),
         reporter,
         leadership,

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, core::Collector, exponential_buckets,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, core::Collector,
+    exponential_buckets,
 };
 use scheduling::{framework::Point, queue::Counts};
 
@@ -13,6 +14,8 @@ pub struct Metrics {
     pub algorithm_duration: Histogram,
     pub pod_attempts: Histogram,
     pub sli_duration: HistogramVec,
+    pub preemption_attempts: IntCounter,
+    pub preemption_victims: Histogram,
     extension_point_duration: HistogramVec,
     pending: IntGaugeVec,
     incoming: IntCounterVec,
@@ -71,6 +74,15 @@ impl Metrics {
                 ),
                 &["attempts"],
             )),
+            preemption_attempts: registered(IntCounter::new(
+                "scheduler_preemption_attempts_total",
+                "Total preemption attempts in the cluster till now",
+            )),
+            preemption_victims: registered(Histogram::with_opts(histogram(
+                "scheduler_preemption_victims",
+                "Number of selected preemption victims",
+                buckets(1.0, 2.0, 7),
+            ))),
             extension_point_duration: registered(HistogramVec::new(
                 histogram(
                     "scheduler_framework_extension_point_duration_seconds",

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use client::{Event, Jitter, Leadership, Store, Subscription};
 use component::{Clock, health::Flag};
 use scheduling::{
-    Attempt, Scheduler,
+    Attempt, Nomination, Scheduler,
     framework::Point,
     object::{Node, Pod},
 };
@@ -15,8 +15,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     binding::{Binder, Outcome},
+    eviction::Evictor,
     metrics::metrics,
     report::Reporter,
+    sources::Sources,
 };
 
 /// Pods tried before the news is looked at again.
@@ -26,6 +28,8 @@ pub struct SchedulingLoop {
     pub scheduler: Scheduler,
     pub pods: Store<Pod>,
     pub nodes: Store<Node>,
+    pub sources: Sources,
+    pub evictor: Evictor,
     pub binder: Binder,
     pub reporter: Reporter,
     pub leadership: Leadership,
@@ -39,6 +43,8 @@ impl SchedulingLoop {
         // Nodes before pods, and everything before the first attempt: whoever decides on half a cluster decides wrongly.
         self.nodes.synced().await;
         self.pods.synced().await;
+        let (scheduler, clock) = (&mut self.scheduler, &self.clock);
+        self.sources.synced(|news| news(scheduler, clock.now())).await;
         let (mut nodes, mut pods) = (self.nodes.subscribe(), self.pods.subscribe());
         self.synced.set(true);
         loop {
@@ -55,7 +61,9 @@ impl SchedulingLoop {
             tokio::select! {
                 event = nodes.next() => self.node(&event),
                 event = pods.next() => self.pod(&event),
+                news = self.sources.next() => news(&mut self.scheduler, self.clock.now()),
                 outcome = self.binder.next() => self.bound(outcome),
+                preemptor = self.evictor.failed() => self.scheduler.eviction_failed(&preemptor, self.clock.now()),
                 () = sleep(tick.unwrap_or_default()), if tick.is_some() && leads => {}
                 () = changes => tracing::info!(leads = !leads, "leadership has changed"),
             }
@@ -65,6 +73,9 @@ impl SchedulingLoop {
     fn take_in(&mut self, nodes: &mut Subscription<Node>, pods: &mut Subscription<Pod>) {
         while let Some(event) = nodes.try_next() {
             self.node(&event);
+        }
+        while let Some(news) = self.sources.try_next() {
+            news(&mut self.scheduler, self.clock.now());
         }
         while let Some(event) = pods.try_next() {
             self.pod(&event);
@@ -77,7 +88,7 @@ impl SchedulingLoop {
     fn node(&mut self, event: &Event<Node>) {
         match event {
             Event::Applied { new, .. } => self.scheduler.apply_node(new, self.clock.now()),
-            Event::Deleted(old) => self.scheduler.remove_node(&old.metadata.name),
+            Event::Deleted(old) => self.scheduler.remove_node(&old.metadata.name, self.clock.now()),
         }
     }
 
@@ -123,9 +134,23 @@ impl SchedulingLoop {
                 metrics().algorithm_duration.observe((ended - began).as_secs_f64());
                 self.binder.start(placement, began);
             }
-            Attempt::Unschedulable { pod, message } => {
+            Attempt::Unschedulable { pod, message, nomination } => {
                 count_attempt("unschedulable", &name, began);
-                self.reporter.unschedulable(&name, &pod.pod, message);
+                let meant_for = match nomination {
+                    Nomination::Keep => None,
+                    Nomination::Clear => Some("".into()),
+                    Nomination::Evict(preemption) => {
+                        metrics().preemption_attempts.inc();
+                        metrics().preemption_victims.observe(preemption.victims.len() as f64);
+                        let node = preemption.node.clone();
+                        for other in &preemption.displaced {
+                            self.reporter.not_meant(other);
+                        }
+                        self.evictor.start(&name, &pod.pod, preemption);
+                        Some(node)
+                    }
+                };
+                self.reporter.unschedulable(&name, &pod.pod, message, meant_for);
             }
         }
         true

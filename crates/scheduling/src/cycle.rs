@@ -1,22 +1,31 @@
 //! The scheduling cycle for one pod: PreFilter, Filter, PreScore, Score, and the choice among the best.
 //!
 //! What the plugins say about a shape of pod and a node is remembered with the node's generation: the next pod of this
-//! shape costs a comparison a node, and only nodes that changed meanwhile are asked again. In large clusters only part
-//! of the nodes is looked at for each pod (`percentageOfNodesToScore`), going around from pod to pod.
+//! shape costs a comparison a node, and only nodes that changed meanwhile are asked again. Rules about other pods are
+//! asked of running counts. In large clusters only part of the nodes is looked at for each pod
+//! (`percentageOfNodesToScore`), going around from pod to pod.
 
 mod diagnosis;
 mod evaluation;
+mod preemption;
 #[cfg(test)]
 mod tests;
+mod tracking;
+mod what_if;
 
 use std::sync::Arc;
 
 pub use diagnosis::FitError;
 use evaluation::Evaluation;
+pub use evaluation::Refusal;
+pub use preemption::Eviction;
+use preemption::Trials;
+pub(crate) use tracking::Tracking;
+use what_if::WhatIf;
 
 use crate::{
     cluster::{Cluster, NodeId},
-    framework::{MAX_NODE_SCORE, Point, PreFilter},
+    framework::{MAX_NODE_SCORE, PodRef, Point, PreFilter, Refused},
     profile::{PluginSet, Profile},
     shape::Shape,
 };
@@ -31,12 +40,54 @@ const MAX_PAIRS: usize = 200_000;
 #[derive(Debug, Default)]
 pub struct Cycle {
     evaluations: Vec<Evaluation>,
+    trackings: Vec<Tracking>,
+    trials: Vec<Trials>,
     /// Where the next pod starts to look.
     start: usize,
     clock: u64,
     candidates: Vec<NodeId>,
     totals: Vec<i64>,
     column: Vec<i64>,
+    refusals: Refusals,
+}
+
+/// Why nodes were refused that the remembered evaluation had nothing against; of one pod.
+#[derive(Debug, Default)]
+struct Refusals {
+    kinds: Vec<Refusal>,
+    by_trackers: Vec<(usize, Refused, u32)>,
+    nodes: Vec<(NodeId, u32)>,
+}
+
+impl Refusals {
+    fn clear(&mut self) {
+        self.kinds.clear();
+        self.by_trackers.clear();
+        self.nodes.clear();
+    }
+
+    fn by_tracker(&mut self, node: NodeId, plugin: usize, refused: Refused) {
+        let known = self.by_trackers.iter().find(|(by, for_this, _)| *by == plugin && *for_this == refused);
+        let kind = match known.map(|(_, _, kind)| *kind) {
+            Some(kind) => kind,
+            None => {
+                let kind = self.kinds.len() as u32;
+                self.kinds.push(Refusal::of_tracker(plugin, refused));
+                self.by_trackers.push((plugin, refused, kind));
+                kind
+            }
+        };
+        self.nodes.push((node, kind));
+    }
+
+    fn other(&mut self, node: NodeId, refusal: Refusal) {
+        let known = self.kinds.iter().position(|kind| *kind == refusal);
+        let kind = known.unwrap_or_else(|| {
+            self.kinds.push(refusal);
+            self.kinds.len() - 1
+        });
+        self.nodes.push((node, kind as u32));
+    }
 }
 
 /// The part of the nodes that PreFilter leaves.
@@ -62,57 +113,107 @@ fn enough(nodes: usize, percentage: u32) -> usize {
 }
 
 impl Cycle {
-    /// The node for a pod of this shape. `tie` picks among equals; `enter` is told of each extension point reached.
+    /// The node for this pod. `tie` picks among equals; `enter` is told of each extension point reached.
+    ///
+    /// # Errors
+    /// Why there is none.
     pub fn run(
         &mut self,
         profile: &Profile,
-        shape: &Arc<Shape>,
-        cluster: &Cluster,
+        pod: PodRef<'_>,
+        cluster: &mut Cluster,
         tie: u64,
         enter: &mut dyn FnMut(Point),
     ) -> Result<NodeId, Box<FitError>> {
         enter(Point::PreFilter);
-        let scope = pre_filter(profile, shape, cluster)?;
+        let scope = pre_filter(profile, pod, cluster)?;
         enter(Point::Filter);
-        let evaluation = self.evaluation(profile, shape, cluster, scope.skipped);
+        let evaluation = self.evaluation(profile, pod.shape, cluster, scope.skipped);
+        let tracking = self.tracking(profile, pod, cluster);
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
-
-        let all = cluster.live();
-        let looked_at: &[NodeId] = scope.only.as_deref().unwrap_or(all);
-        let wanted = enough(looked_at.len(), profile.percentage_of_nodes_to_score);
-        let start = if scope.only.is_some() || all.is_empty() { 0 } else { self.start % all.len() };
-        let mut seen = 0;
-        for id in looked_at[start..].iter().chain(&looked_at[..start]) {
-            if candidates.len() == wanted {
-                break;
-            }
-            seen += 1;
-            if self.evaluations[evaluation].fits(profile, cluster, *id) {
-                candidates.push(*id);
-            }
-        }
-        if scope.only.is_none() && !all.is_empty() {
-            self.start = (start + seen) % all.len();
-        }
-
+        self.find(profile, pod, cluster, (evaluation, tracking), &scope, &mut candidates);
         let chosen = match candidates.as_slice() {
             [] => Err(Box::new(FitError::of_nodes(
                 profile,
                 cluster,
                 &self.evaluations[evaluation],
-                looked_at,
-                scope.only.is_some().then_some(scope.narrowed_by),
+                &self.refusals,
+                scope.only.as_deref(),
+                scope.narrowed_by,
             ))),
             [only] => Ok(*only),
             several => {
                 enter(Point::Score);
-                self.score(profile, evaluation, several);
+                self.score(profile, cluster, evaluation, tracking, several);
                 Ok(several[best(&self.totals, tie)])
             }
         };
         self.candidates = candidates;
         chosen
+    }
+
+    fn find(
+        &mut self,
+        profile: &Profile,
+        pod: PodRef<'_>,
+        cluster: &mut Cluster,
+        (evaluation, tracking): (usize, usize),
+        scope: &Scope,
+        candidates: &mut Vec<NodeId>,
+    ) {
+        self.refusals.clear();
+        let is_in_scope =
+            |id: &NodeId| cluster.is_live(*id) && scope.only.as_ref().is_none_or(|only| only.contains(id));
+        let meant_for = cluster.nominated_node(pod.uid).filter(is_in_scope);
+        if let Some(id) = meant_for {
+            // Room was made for it here: if it fits now, there is nothing to choose.
+            if self.fits(profile, pod, cluster, evaluation, tracking, id) {
+                candidates.push(id);
+                return;
+            }
+            self.refusals.clear();
+        }
+        let number = scope.only.as_ref().map_or(cluster.live().len(), Vec::len);
+        let wanted = enough(number, profile.percentage_of_nodes_to_score);
+        let start = if scope.only.is_some() || number == 0 { 0 } else { self.start % number };
+        let mut seen = 0;
+        while seen < number && candidates.len() < wanted {
+            let at = (start + seen) % number;
+            let id = scope.only.as_ref().map_or_else(|| cluster.live()[at], |only| only[at]);
+            seen += 1;
+            if self.fits(profile, pod, cluster, evaluation, tracking, id) {
+                candidates.push(id);
+            }
+        }
+        if scope.only.is_none() && number != 0 {
+            self.start = (start + seen) % number;
+        }
+    }
+
+    fn fits(
+        &mut self,
+        profile: &Profile,
+        pod: PodRef<'_>,
+        cluster: &mut Cluster,
+        evaluation: usize,
+        tracking: usize,
+        id: NodeId,
+    ) -> bool {
+        if !self.evaluations[evaluation].fits(profile, cluster, id) {
+            return false;
+        }
+        let tracking = &mut self.trackings[tracking];
+        if let Err((plugin, refused)) = tracking.filter(cluster, id) {
+            self.refusals.by_tracker(id, plugin, refused);
+            return false;
+        }
+        if !cluster.has_nominations() || cluster.nominated_on(id).next().is_none() {
+            return true;
+        }
+        let evaluation = &self.evaluations[evaluation];
+        let fits = WhatIf { profile, pod, evaluation, tracking, cluster }.fits(id);
+        fits.map_err(|refusal| self.refusals.other(id, refusal)).is_ok()
     }
 
     fn evaluation(&mut self, profile: &Profile, shape: &Arc<Shape>, cluster: &Cluster, skipped: PluginSet) -> usize {
@@ -132,8 +233,29 @@ impl Cycle {
         at
     }
 
+    fn tracking(&mut self, profile: &Profile, pod: PodRef<'_>, cluster: &Cluster) -> usize {
+        let known = self.trackings.iter().position(|t| t.is_of(profile, pod));
+        let at = known.unwrap_or_else(|| {
+            if self.trackings.len() >= MAX_SHAPES {
+                let oldest = self.trackings.iter().enumerate().min_by_key(|(_, t)| t.last_used);
+                self.trackings.swap_remove(oldest.map_or(0, |(at, _)| at));
+            }
+            self.trackings.push(Tracking::new(profile, pod));
+            self.trackings.len() - 1
+        });
+        self.trackings[at].follow(profile, pod, cluster, self.clock);
+        at
+    }
+
     /// Fills `totals` with the weighted sum of all normalised scores of the candidates.
-    fn score(&mut self, profile: &Profile, evaluation: usize, candidates: &[NodeId]) {
+    fn score(
+        &mut self,
+        profile: &Profile,
+        cluster: &Cluster,
+        evaluation: usize,
+        tracking: usize,
+        candidates: &[NodeId],
+    ) {
         let evaluation = &self.evaluations[evaluation];
         self.totals.clear();
         self.totals.resize(candidates.len(), 0);
@@ -146,13 +268,14 @@ impl Cycle {
                 *total += enabled.weight * (*score).clamp(0, MAX_NODE_SCORE);
             }
         }
+        self.trackings[tracking].score(profile, cluster, candidates, &mut self.column, &mut self.totals);
     }
 }
 
-fn pre_filter(profile: &Profile, shape: &Shape, cluster: &Cluster) -> Result<Scope, Box<FitError>> {
+fn pre_filter(profile: &Profile, pod: PodRef<'_>, cluster: &Cluster) -> Result<Scope, Box<FitError>> {
     let mut scope = Scope { only: None, narrowed_by: PluginSet::default(), skipped: PluginSet::default() };
     for (at, enabled) in profile.at(Point::PreFilter) {
-        match enabled.plugin.pre_filter(shape, cluster) {
+        match enabled.plugin.pre_filter(pod, cluster) {
             PreFilter::Continue => {}
             PreFilter::Skip => scope.skipped.insert(at),
             PreFilter::Only(nodes) => {

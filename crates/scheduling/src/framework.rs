@@ -1,14 +1,18 @@
 //! What a plugin is: one trait with a method for each of upstream's extension points, and the words they answer in.
 //!
 //! PreFilter, Filter, PreScore and Score look at one shape of pod and one node, nothing else; this is what lets pods of
-//! one shape share an evaluation. Binding itself is I/O: [`Plugin::bind`] only says who does it.
+//! one shape share an evaluation. A rule about the pods of other nodes is a [`Tracker`]: it keeps running counts for
+//! one kind of pod and is told who comes and goes. Binding itself is I/O: [`Plugin::bind`] only says who does it.
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use crate::{
-    cluster::{Cluster, NodeChange, NodeId, NodeRef},
+    cluster::{Cluster, Held, NodeChange, NodeId, NodeRef},
     object::SchedulingGate,
-    shape::{Footprint, Shape},
+    peers::Peers,
+    plugins::DefaultPreemption,
+    shape::Shape,
+    volumes::Volumes,
 };
 
 /// Scores are whole numbers from 0 to this once they are normalised.
@@ -60,6 +64,24 @@ impl Verdict {
     }
 }
 
+/// A tracker's refusal of a node. Thousands of nodes may be refused for each pod, so that it owns nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub reasons: &'static [&'static str],
+    /// Fewer pods on the node might help.
+    pub resolvable: bool,
+}
+
+impl Refused {
+    pub const fn unschedulable(reasons: &'static [&'static str]) -> Self {
+        Self { reasons, resolvable: true }
+    }
+
+    pub const fn unresolvable(reasons: &'static [&'static str]) -> Self {
+        Self { reasons, resolvable: false }
+    }
+}
+
 /// A plugin's answer about a pod before any node is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PreFilter {
@@ -85,11 +107,31 @@ pub enum Permit {
 pub enum ClusterEvent {
     NodeAdded(NodeId),
     NodeChanged(NodeId, NodeChange),
+    NodeRemoved,
+    /// A pod has been seen on a node.
+    PodPlaced {
+        node: NodeId,
+        held: Held,
+    },
     /// A pod left a node, ended there, or holds less of it than before.
     PodFreed {
         node: NodeId,
-        footprint: Arc<Footprint>,
+        held: Held,
     },
+    NamespaceChanged,
+    /// Claims, volumes, classes, or what nodes can attach.
+    Storage(StorageEvent),
+}
+
+/// The kind of a storage object that is new, has changed or is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorageEvent {
+    Claim,
+    Volume,
+    Class,
+    CsiNode,
+    CsiDriver,
+    Capacity,
 }
 
 impl ClusterEvent {
@@ -100,16 +142,64 @@ impl ClusterEvent {
             Self::NodeChanged(_, change) if change.allocatable => "NodeUpdateNodeAllocatable",
             Self::NodeChanged(_, change) if change.labels => "NodeUpdateNodeLabel",
             Self::NodeChanged(..) => "NodeUpdateNodeTaint",
+            Self::NodeRemoved => "NodeDelete",
+            Self::PodPlaced { .. } => "AssignedPodAdd",
             Self::PodFreed { .. } => "AssignedPodDelete",
+            Self::NamespaceChanged => "NamespaceUpdate",
+            Self::Storage(StorageEvent::Claim) => "PersistentVolumeClaimUpdate",
+            Self::Storage(StorageEvent::Volume) => "PersistentVolumeUpdate",
+            Self::Storage(StorageEvent::Class) => "StorageClassUpdate",
+            Self::Storage(StorageEvent::CsiNode) => "CSINodeUpdate",
+            Self::Storage(StorageEvent::CsiDriver) => "CSIDriverUpdate",
+            Self::Storage(StorageEvent::Capacity) => "CSIStorageCapacityUpdate",
         }
     }
 }
 
-/// What a plugin sees of the pod: its shape and the little that may differ between pods of one shape.
+/// What a plugin sees of a waiting pod: what it has in common with others, and the little that is its own.
 #[derive(Clone, Copy)]
 pub struct PodRef<'a> {
-    pub shape: &'a Shape,
+    pub uid: &'a Arc<str>,
+    pub shape: &'a Arc<Shape>,
+    pub peers: &'a Arc<Peers>,
+    pub volumes: Option<&'a Arc<Volumes>>,
     pub gates: &'a [SchedulingGate],
+    pub priority: i32,
+}
+
+/// Which placed pods a [`Tracker`] counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    None,
+    /// Those with rules about other pods.
+    WithRules,
+    All,
+}
+
+/// A plugin's running counts for one kind of pod. It is made for the cluster as it is, then told of every placed pod it
+/// is interested in, and from then on of all that come and go; when the plugin's generation changes it is made anew.
+pub trait Tracker: Send + fmt::Debug {
+    fn interest(&self) -> Interest;
+
+    /// There are `count` more pods like these on a live node; fewer, if negative.
+    fn count(&mut self, _peers: &Peers, _node: NodeId, _count: i64, _cluster: &Cluster) {}
+
+    /// All counts are told; what follows are questions.
+    fn settle(&mut self) {}
+
+    /// Whether any node may be refused at all.
+    fn filters(&self) -> bool {
+        true
+    }
+
+    /// # Errors
+    /// Why the node does not fit.
+    fn filter(&self, _node: NodeRef<'_>) -> Result<(), Refused> {
+        Ok(())
+    }
+
+    /// Pushes a normalised score for each node that fits; pushes nothing if all would be the same.
+    fn score(&self, _nodes: &[NodeId], _cluster: &Cluster, _scores: &mut Vec<i64>) {}
 }
 
 pub trait Plugin: Send + Sync + fmt::Debug {
@@ -123,7 +213,7 @@ pub trait Plugin: Send + Sync + fmt::Debug {
         Ok(())
     }
 
-    fn pre_filter(&self, _shape: &Shape, _cluster: &Cluster) -> PreFilter {
+    fn pre_filter(&self, _pod: PodRef<'_>, _cluster: &Cluster) -> PreFilter {
         PreFilter::Continue
     }
 
@@ -143,12 +233,25 @@ pub trait Plugin: Send + Sync + fmt::Debug {
     /// Brings the scores of all candidates into 0 ..= [`MAX_NODE_SCORE`].
     fn normalize(&self, _scores: &mut [i64]) {}
 
-    fn reserve(&self, _shape: &Shape, _node: NodeRef<'_>) -> Result<(), Reason> {
-        Ok(())
+    /// True if its rules are about more than the pod and one node: it filters and scores through a tracker.
+    fn tracks(&self) -> bool {
+        false
     }
 
-    /// Takes back what `reserve` did; must be harmless if it did nothing.
-    fn unreserve(&self, _shape: &Shape, _node: NodeRef<'_>) {}
+    /// Nothing, if its rules do not concern this pod as things are.
+    fn track(&self, _pod: PodRef<'_>, _cluster: &Cluster) -> Option<Box<dyn Tracker>> {
+        None
+    }
+
+    /// Of whatever a tracker was made from besides placed pods.
+    fn generation(&self, cluster: &Cluster) -> u64 {
+        cluster.topology_generation()
+    }
+
+    /// At PostFilter: how room is made by evicting others.
+    fn preemption(&self) -> Option<&DefaultPreemption> {
+        None
+    }
 
     fn permit(&self, _shape: &Shape, _node: NodeRef<'_>) -> Permit {
         Permit::Allow
@@ -160,7 +263,7 @@ pub trait Plugin: Send + Sync + fmt::Debug {
     }
 
     /// Could this event make a pod fit that the plugin refused? Asked with the cluster as it is now.
-    fn helps(&self, shape: &Shape, event: &ClusterEvent, cluster: &Cluster) -> bool;
+    fn helps(&self, pod: PodRef<'_>, event: &ClusterEvent, cluster: &Cluster) -> bool;
 }
 
 /// Stretches scores so that the largest becomes [`MAX_NODE_SCORE`], turned around if less is better.
@@ -172,11 +275,12 @@ pub fn normalize_by_largest(scores: &mut [i64], less_is_better: bool) {
     }
 }
 
-/// The node that an event is about, if it is live.
+/// The live node that an event made better to be on, if it did: not merely one that a pod has come to.
 pub fn node_of<'a>(event: &ClusterEvent, cluster: &'a Cluster) -> Option<NodeRef<'a>> {
     let id = match event {
         ClusterEvent::NodeAdded(id) | ClusterEvent::NodeChanged(id, _) => *id,
         ClusterEvent::PodFreed { node, .. } => *node,
+        _ => return None,
     };
     cluster.is_live(id).then(|| cluster.node(id))
 }

@@ -13,14 +13,17 @@ pub mod cycle;
 pub mod framework;
 pub mod node_selector;
 pub mod object;
+pub mod peers;
 pub mod plugins;
 pub mod profile;
 pub mod queue;
 pub mod resources;
 pub mod scheduler;
 pub mod shape;
+pub mod spread;
 #[cfg(test)]
 mod testing;
+pub mod volumes;
 
 pub use config::Configuration;
-pub use scheduler::{Attempt, Placement, Scheduler};
+pub use scheduler::{Attempt, Nomination, Placement, Preemption, Scheduler};

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use api_types::{
     Quantity,
-    k8s_openapi::api::core::v1::{NodeSelector, PreferredSchedulingTerm, Taint, Toleration},
+    k8s_openapi::{
+        api::core::v1::{NodeSelector, PreferredSchedulingTerm, Taint, Toleration},
+        apimachinery::pkg::apis::meta::v1::{LabelSelector, Time},
+    },
+    object,
     object::Meta,
     watched,
 };
@@ -61,7 +65,26 @@ pub struct NodeAffinity {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodAffinity {
-    pub required_during_scheduling_ignored_during_execution: Vec<IgnoredAny>,
+    pub required_during_scheduling_ignored_during_execution: Vec<PodAffinityTerm>,
+    pub preferred_during_scheduling_ignored_during_execution: Vec<WeightedPodAffinityTerm>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodAffinityTerm {
+    pub label_selector: Option<LabelSelector>,
+    pub topology_key: String,
+    pub namespaces: Vec<String>,
+    pub namespace_selector: Option<LabelSelector>,
+    pub match_label_keys: Vec<String>,
+    pub mismatch_label_keys: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WeightedPodAffinityTerm {
+    pub weight: i64,
+    pub pod_affinity_term: PodAffinityTerm,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -97,21 +120,79 @@ pub struct SchedulingGate {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TopologySpreadConstraint {
+    pub max_skew: i64,
+    pub topology_key: String,
     pub when_unsatisfiable: String,
+    pub label_selector: Option<LabelSelector>,
+    pub min_domains: Option<i64>,
+    pub node_affinity_policy: Option<String>,
+    pub node_taints_policy: Option<String>,
+    pub match_label_keys: Vec<String>,
 }
 
-/// Only the sources that bind a pod to a place.
+/// Only the sources that bind a pod to a place or to a device of its node.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Volume {
-    pub persistent_volume_claim: Option<IgnoredAny>,
+    pub name: String,
+    pub persistent_volume_claim: Option<ClaimSource>,
     pub ephemeral: Option<IgnoredAny>,
+    pub csi: Option<CsiSource>,
+    pub gce_persistent_disk: Option<GceDisk>,
+    pub aws_elastic_block_store: Option<AwsDisk>,
+    pub iscsi: Option<Iscsi>,
+    pub rbd: Option<Rbd>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClaimSource {
+    pub claim_name: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CsiSource {
+    pub driver: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GceDisk {
+    pub pd_name: String,
+    pub read_only: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct AwsDisk {
+    #[serde(rename = "volumeID")]
+    pub volume_id: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Iscsi {
+    pub iqn: String,
+    pub read_only: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Rbd {
+    pub monitors: Vec<String>,
+    pub pool: Option<String>,
+    pub image: String,
+    pub read_only: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodStatus {
     pub phase: Option<String>,
+    pub start_time: Option<Time>,
+    /// Where preemption has made room for the pod.
+    pub nominated_node_name: Option<String>,
     /// The condition that says why the pod waits; nothing while there is none or once it is scheduled.
     #[serde(rename = "conditions", deserialize_with = "not_scheduled")]
     pub not_scheduled: Option<NotScheduled>,
@@ -155,6 +236,10 @@ impl Pod {
         matches!(self.status.phase.as_deref(), Some("Succeeded" | "Failed"))
     }
 
+    pub fn nominated_node(&self) -> Option<&str> {
+        self.status.nominated_node_name.as_deref().filter(|name| !name.is_empty())
+    }
+
     pub fn is_deleting(&self) -> bool {
         self.metadata.deleting()
     }
@@ -192,4 +277,83 @@ pub struct NodeStatus {
 pub struct ContainerImage {
     pub names: Vec<String>,
     pub size_bytes: i64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Namespace {
+    pub metadata: Meta,
+}
+watched!(Namespace, "", "v1", "Namespace", "namespaces", cluster);
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Service {
+    pub metadata: Meta,
+    pub spec: ServiceSpec,
+}
+watched!(Service, "", "v1", "Service", "services", namespaced);
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ServiceSpec {
+    pub selector: BTreeMap<String, String>,
+}
+
+/// A ReplicaSet or StatefulSet.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Controller {
+    pub metadata: Meta,
+    pub spec: ControllerSpec,
+}
+object!(Controller);
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ControllerSpec {
+    pub selector: Option<ControllerSelector>,
+}
+
+/// A ReplicationController's selector is a plain map, the others' is not.
+#[derive(Clone, Debug)]
+pub enum ControllerSelector {
+    Labels(Labels),
+    Selector(LabelSelector),
+}
+
+impl<'de> Deserialize<'de> for ControllerSelector {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let is_plain = value.as_object().is_some_and(|map| map.values().all(serde_json::Value::is_string));
+        let parsed = if is_plain {
+            serde_json::from_value(value).map(Self::Labels)
+        } else {
+            serde_json::from_value(value).map(Self::Selector)
+        };
+        parsed.map_err(serde::de::Error::custom)
+    }
+}
+
+/// A PodDisruptionBudget.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Budget {
+    pub metadata: Meta,
+    pub spec: BudgetSpec,
+    pub status: BudgetStatus,
+}
+watched!(Budget, "policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", namespaced);
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct BudgetSpec {
+    pub selector: Option<LabelSelector>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BudgetStatus {
+    pub disruptions_allowed: i64,
+    pub disrupted_pods: BTreeMap<String, IgnoredAny>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     cluster::Cluster,
     framework::{ClusterEvent, Plugin, PodRef, Point, Reason},
-    shape::Shape,
+    plugins::DefaultPreemption,
 };
 
 /// A set of a profile's plugins, by their place in its list.
@@ -62,8 +62,13 @@ impl Profile {
     }
 
     /// Does any of these plugins, which refused the pod, think the event worth another attempt?
-    pub fn helps(&self, refused_by: PluginSet, shape: &Shape, event: &ClusterEvent, cluster: &Cluster) -> bool {
-        refused_by.iter().any(|at| self.plugins[at].plugin.helps(shape, event, cluster))
+    pub fn helps(&self, refused_by: PluginSet, pod: PodRef<'_>, event: &ClusterEvent, cluster: &Cluster) -> bool {
+        refused_by.iter().any(|at| self.plugins[at].plugin.helps(pod, event, cluster))
+    }
+
+    /// How room is made for a pod that fits nowhere, if it may be.
+    pub fn preemption(&self) -> Option<&DefaultPreemption> {
+        self.at(Point::PostFilter).find_map(|(_, enabled)| enabled.plugin.preemption())
     }
 
     pub fn names(&self, set: PluginSet) -> Vec<&'static str> {

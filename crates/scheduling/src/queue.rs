@@ -8,18 +8,21 @@
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    framework::ClusterEvent,
+    cluster::{Held, Resident},
+    framework::{ClusterEvent, PodRef},
     object::SchedulingGate,
+    peers::Peers,
     plugins::priority_sort::{PrioritySort, SortKey},
     profile::PluginSet,
     shape::Shape,
+    volumes::Volumes,
 };
 
 /// Longest stay among the unschedulable without an event, as a net under the hints.
@@ -36,19 +39,72 @@ pub struct Waiting {
     /// The place of its profile in the configuration.
     pub profile: usize,
     pub shape: Arc<Shape>,
+    pub peers: Arc<Peers>,
+    pub volumes: Option<Arc<Volumes>>,
     pub priority: i32,
     pub may_preempt: bool,
     pub gates: Vec<SchedulingGate>,
 }
 
 impl Waiting {
+    pub fn to_plugins(&self) -> PodRef<'_> {
+        PodRef {
+            uid: &self.uid,
+            shape: &self.shape,
+            peers: &self.peers,
+            volumes: self.volumes.as_ref(),
+            gates: &self.gates,
+            priority: self.priority,
+        }
+    }
+
+    /// What it will be on a node.
+    pub fn resident(&self) -> Resident {
+        let held =
+            Held { footprint: self.shape.footprint.clone(), peers: self.peers.clone(), volumes: self.volumes.clone() };
+        Resident { uid: self.uid.clone(), name: self.name.clone(), held, priority: self.priority, started: i64::MAX }
+    }
+
     /// The two ask for the same in the same way: an attempt would end alike.
     fn asks_the_same(&self, other: &Self) -> bool {
         self.shape == other.shape
+            && self.peers == other.peers
+            && self.volumes == other.volumes
             && self.gates == other.gates
             && self.priority == other.priority
             && self.profile == other.profile
     }
+}
+
+/// Whom an event may help, of pods that ask for the same and were refused by the same plugins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Help {
+    No,
+    All,
+    /// The room that the event made is meant for these.
+    Only(Vec<Arc<str>>),
+}
+
+impl Help {
+    fn includes(&self, uid: &Arc<str>) -> bool {
+        match self {
+            Self::No => false,
+            Self::All => true,
+            Self::Only(pods) => pods.contains(uid),
+        }
+    }
+}
+
+/// Pods that an event helps or does not help alike: one question is enough for all of them. The addresses are those of
+/// values that the pods hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct GroupKey {
+    profile: usize,
+    shape: usize,
+    peers: usize,
+    volumes: usize,
+    priority: i32,
+    refused_by: PluginSet,
 }
 
 /// A pod that has been taken out to be tried.
@@ -88,6 +144,20 @@ enum Place {
     },
 }
 
+impl GroupKey {
+    fn of(entry: &Entry) -> Self {
+        let pod = &entry.pod;
+        Self {
+            profile: pod.profile,
+            shape: Arc::as_ptr(&pod.shape) as usize,
+            peers: Arc::as_ptr(&pod.peers) as usize,
+            volumes: pod.volumes.as_ref().map_or(0, |volumes| Arc::as_ptr(volumes) as usize),
+            priority: pod.priority,
+            refused_by: entry.refused_by,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     pod: Waiting,
@@ -115,6 +185,8 @@ pub struct Queue {
     active: BTreeSet<(SortKey, u64, Arc<str>)>,
     backoff: BTreeSet<(Timestamp, Arc<str>)>,
     unschedulable: BTreeSet<(Timestamp, Arc<str>)>,
+    /// The same pods by what would help them.
+    groups: HashMap<GroupKey, HashSet<Arc<str>>>,
     gated: usize,
     /// Events since the oldest pod in flight was taken out; the number of the first one.
     events: VecDeque<ClusterEvent>,
@@ -134,6 +206,7 @@ impl Queue {
             active: BTreeSet::new(),
             backoff: BTreeSet::new(),
             unschedulable: BTreeSet::new(),
+            groups: HashMap::new(),
             gated: 0,
             events: VecDeque::new(),
             first_event: 0,
@@ -186,17 +259,46 @@ impl Queue {
             }
             return;
         };
-        let changed = !entry.pod.asks_the_same(&pod);
-        entry.pod = pod;
-        if !changed {
+        if entry.pod.asks_the_same(&pod) {
             return;
         }
         match &mut entry.place {
-            Place::InFlight { changed, .. } => *changed = true,
-            _ if gated => self.put(&uid, Place::Gated, "PodUpdate"),
-            Place::Active(..) | Place::Gated => self.activate(&uid, "PodUpdate"),
-            Place::Backoff { .. } => {}
-            Place::Unschedulable { .. } => self.wake(&uid, now, "PodUpdate"),
+            Place::InFlight { changed, .. } => {
+                *changed = true;
+                entry.pod = pod;
+            }
+            Place::Backoff { .. } if !gated => entry.pod = pod,
+            place => {
+                let refused = matches!(place, Place::Unschedulable { .. });
+                self.change(&uid, pod);
+                if gated {
+                    self.put(&uid, Place::Gated, "PodUpdate");
+                } else if refused {
+                    self.wake(&uid, now, "PodUpdate");
+                } else {
+                    self.activate(&uid, "PodUpdate");
+                }
+            }
+        }
+    }
+
+    /// Takes a pod out of its queue, from where it can be found only as it was, and makes it a different one. It counts
+    /// as gated until it is put somewhere.
+    fn change(&mut self, uid: &Arc<str>, pod: Waiting) {
+        self.leave(uid);
+        if let Some(entry) = self.entries.get_mut(uid) {
+            entry.place = Place::Gated;
+            entry.pod = pod;
+            self.gated += 1;
+        }
+    }
+
+    /// What a pod waited for has become moot: it is tried again.
+    pub fn retry(&mut self, uid: &str, now: Timestamp) {
+        let waits = |entry: &Entry| matches!(entry.place, Place::Unschedulable { .. });
+        let key = self.entries.get_key_value(uid).filter(|(_, entry)| waits(entry)).map(|(key, _)| key.clone());
+        if let Some(key) = key {
+            self.wake(&key, now, "PreemptionFailed");
         }
     }
 
@@ -236,7 +338,7 @@ impl Queue {
         failure: Failure,
         now: Timestamp,
         gated: bool,
-        helps: impl Fn(&Waiting, PluginSet, &ClusterEvent) -> bool,
+        helps: impl Fn(&Waiting, PluginSet, &ClusterEvent) -> Help,
     ) {
         let Some(uid) = self.entries.get_key_value(uid).map(|(key, _)| key.clone()) else { return };
         let Some(entry) = self.entries.get_mut(&uid) else { return };
@@ -255,7 +357,8 @@ impl Queue {
         }
         let missed = event < self.first_event;
         let from = event.saturating_sub(self.first_event) as usize;
-        let helped = || self.events.iter().skip(from).any(|event| helps(&entry.pod, entry.refused_by, event));
+        let helped =
+            || self.events.iter().skip(from).any(|event| helps(&entry.pod, entry.refused_by, event).includes(&uid));
         const WHY: &str = "ScheduleAttemptFailure";
         if gated {
             self.put(&uid, Place::Gated, WHY);
@@ -274,13 +377,20 @@ impl Queue {
         &mut self,
         event: ClusterEvent,
         now: Timestamp,
-        helps: impl Fn(&Waiting, PluginSet, &ClusterEvent) -> bool,
+        helps: impl Fn(&Waiting, PluginSet, &ClusterEvent) -> Help,
     ) {
         let label = event.label();
-        let helped: Vec<_> = (self.unschedulable.iter())
-            .filter(|(_, uid)| self.entries.get(uid).is_some_and(|e| helps(&e.pod, e.refused_by, &event)))
-            .map(|(_, uid)| uid.clone())
-            .collect();
+        let mut helped: Vec<Arc<str>> = Vec::new();
+        for pods in self.groups.values() {
+            let Some(entry) = pods.iter().next().and_then(|uid| self.entries.get(uid)) else { continue };
+            match helps(&entry.pod, entry.refused_by, &event) {
+                Help::No => {}
+                Help::All => helped.extend(pods.iter().cloned()),
+                Help::Only(these) => helped.extend(these.into_iter().filter(|uid| pods.contains(uid))),
+            }
+        }
+        // In the order in which they came to wait, whatever the order of the groups.
+        helped.sort_by_key(|uid| self.entries.get(uid).map(|entry| (entry.failed_at, uid.clone())));
         for uid in helped {
             self.wake(&uid, now, label);
         }
@@ -341,6 +451,7 @@ impl Queue {
         self.leave(uid);
         let Some(entry) = self.entries.get_mut(uid) else { return };
         entry.place = place;
+        let group = GroupKey::of(entry);
         let queue = match place {
             Place::Active(key, number) => {
                 self.active.insert((key, number, uid.clone()));
@@ -352,6 +463,7 @@ impl Queue {
             }
             Place::Unschedulable { since } => {
                 self.unschedulable.insert((since, uid.clone()));
+                self.groups.entry(group).or_default().insert(uid.clone());
                 "unschedulable"
             }
             Place::Gated => {
@@ -369,7 +481,9 @@ impl Queue {
 
     /// Takes the pod out of wherever it is.
     fn leave(&mut self, uid: &Arc<str>) {
-        let Some(place) = self.entries.get(uid).map(|entry| entry.place) else { return };
+        let Some((place, group)) = self.entries.get(uid).map(|entry| (entry.place, GroupKey::of(entry))) else {
+            return;
+        };
         match place {
             Place::Active(key, number) => {
                 self.active.remove(&(key, number, uid.clone()));
@@ -379,6 +493,12 @@ impl Queue {
             }
             Place::Unschedulable { since } => {
                 self.unschedulable.remove(&(since, uid.clone()));
+                if let Some(pods) = self.groups.get_mut(&group) {
+                    pods.remove(uid);
+                    if pods.is_empty() {
+                        self.groups.remove(&group);
+                    }
+                }
             }
             Place::Gated => self.gated -= 1,
             Place::InFlight { event, .. } => self.land(event),

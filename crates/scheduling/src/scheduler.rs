@@ -9,14 +9,16 @@ use std::{collections::HashMap, sync::Arc};
 use jiff::Timestamp;
 
 use crate::{
-    cluster::{Cluster, NodeId, NodeUpdate},
+    cluster::{Cluster, Held, NodeId, NodeUpdate, Resident},
     config::Configuration,
-    cycle::Cycle,
-    framework::{ClusterEvent, Permit, PodRef, Point, Reason},
-    object::{Node, Pod},
+    cycle::{Cycle, FitError},
+    framework::{ClusterEvent, Permit, Point, Reason},
+    object::{Namespace, Node, Pod},
+    peers::Peers,
     profile::{PluginSet, Profile},
-    queue::{Counts, Failure, InFlight, Queue, Waiting},
-    shape::{Footprint, Shape, Shared},
+    queue::{Counts, Failure, Help, InFlight, Queue, Waiting},
+    shape::{Shape, Shared},
+    volumes::Volumes,
 };
 
 /// A pod and the node it is to be bound to.
@@ -33,7 +35,24 @@ pub enum Attempt {
     /// [`Scheduler::not_bound`] be called.
     Placed(Placement),
     /// No node would do, for this reason. The pod waits for a change.
-    Unschedulable { pod: InFlight, message: String },
+    Unschedulable { pod: InFlight, message: String, nomination: Nomination },
+}
+
+/// What becomes of the node that a refused pod is meant for (`status.nominatedNodeName`).
+#[derive(Clone, Debug)]
+pub enum Nomination {
+    Keep,
+    Clear,
+    /// These pods are to be evicted to make room; if that fails, [`Scheduler::eviction_failed`] is to be called.
+    Evict(Preemption),
+}
+
+#[derive(Clone, Debug)]
+pub struct Preemption {
+    pub node: Arc<str>,
+    pub victims: Vec<Resident>,
+    /// Less important pods that were meant for the same node and are so no longer: uid, namespace and name.
+    pub displaced: Vec<Resident>,
 }
 
 impl Attempt {
@@ -53,6 +72,8 @@ pub struct Scheduler {
     queue: Queue,
     cycle: Cycle,
     shapes: Shared<Shape>,
+    /// The victims of each pod that waits for its preemption to be carried out.
+    evicting: HashMap<Arc<str>, Vec<Arc<str>>>,
 }
 
 impl Scheduler {
@@ -66,6 +87,7 @@ impl Scheduler {
             queue: Queue::new(initial_backoff, max_backoff),
             cycle: Cycle::default(),
             shapes: Shared::default(),
+            evicting: HashMap::new(),
         }
     }
 
@@ -98,8 +120,20 @@ impl Scheduler {
         }
     }
 
-    pub fn remove_node(&mut self, name: &str) {
+    pub fn remove_node(&mut self, name: &str, now: Timestamp) {
         self.cluster.remove_node(name);
+        self.event(ClusterEvent::NodeRemoved, now);
+    }
+
+    pub fn apply_namespace(&mut self, namespace: &Namespace, now: Timestamp) {
+        if self.cluster.set_namespace(namespace) {
+            self.event(ClusterEvent::NamespaceChanged, now);
+        }
+    }
+
+    /// For what the plugins only read: Services, controllers, budgets.
+    pub fn cluster_mut(&mut self) -> &mut Cluster {
+        &mut self.cluster
     }
 
     pub fn apply_pod(&mut self, pod: &Pod, now: Timestamp) {
@@ -108,22 +142,37 @@ impl Scheduler {
             return;
         }
         if let Some(node) = pod.node() {
-            self.queue.remove(&pod.metadata.uid);
-            let before = self.cluster.set_pod(pod, node);
-            self.freed(before, now);
+            self.leave(&pod.metadata.uid);
+            let change = self.cluster.set_pod(pod, node);
+            self.freed(change.freed, now);
+            if let Some((node, held)) = change.placed {
+                self.event(ClusterEvent::PodPlaced { node, held }, now);
+            }
             return;
         }
         let profile = self.by_name.get(pod.scheduler_name()).copied();
         match profile.filter(|_| !pod.is_deleting()) {
             // Between its assumption and its binding a pod may be seen without a node any number of times.
             _ if self.cluster.is_placed(&pod.metadata.uid) => {}
-            None => self.queue.remove(&pod.metadata.uid),
+            None => self.leave(&pod.metadata.uid),
             Some(profile) => {
                 let waiting = self.waiting(pod, profile);
+                let meant_for = pod.nominated_node().and_then(|node| self.cluster.find(node));
+                // Meanwhile it may have been meant for another one; what the API server shows is then old.
+                if let Some(node) = meant_for.filter(|_| self.cluster.nominated_node(&waiting.uid).is_none()) {
+                    self.cluster.nominate(waiting.resident(), node);
+                }
                 let gated = self.is_gated(&waiting);
                 self.queue.apply(waiting, gated, now);
             }
         }
+    }
+
+    /// The pod waits no longer.
+    fn leave(&mut self, uid: &str) {
+        self.queue.remove(uid);
+        self.cluster.denominate(uid);
+        self.evicting.remove(uid);
     }
 
     fn waiting(&mut self, pod: &Pod, profile: usize) -> Waiting {
@@ -135,6 +184,8 @@ impl Scheduler {
             name: pod.metadata.name.as_ref().into(),
             profile,
             shape: self.shapes.share(shape),
+            peers: self.cluster.share_peers(Peers::of(pod)),
+            volumes: Volumes::of(pod),
             priority: pod.spec.priority.unwrap_or(0),
             may_preempt: pod.spec.preemption_policy.as_deref() != Some("Never"),
             gates: pod.spec.scheduling_gates.clone(),
@@ -142,25 +193,25 @@ impl Scheduler {
     }
 
     fn is_gated(&self, pod: &Waiting) -> bool {
-        let seen = PodRef { shape: &pod.shape, gates: &pod.gates };
-        self.profiles[pod.profile].pre_enqueue(seen).is_err()
+        self.profiles[pod.profile].pre_enqueue(pod.to_plugins()).is_err()
     }
 
     pub fn remove_pod(&mut self, uid: &str, now: Timestamp) {
-        self.queue.remove(uid);
+        self.leave(uid);
         let before = self.cluster.remove_pod(uid);
         self.freed(before, now);
     }
 
-    fn freed(&mut self, before: Option<(NodeId, Arc<Footprint>)>, now: Timestamp) {
-        if let Some((node, footprint)) = before {
-            self.event(ClusterEvent::PodFreed { node, footprint }, now);
+    fn freed(&mut self, before: Option<(NodeId, Held)>, now: Timestamp) {
+        if let Some((node, held)) = before {
+            self.event(ClusterEvent::PodFreed { node, held }, now);
         }
     }
 
-    fn event(&mut self, event: ClusterEvent, now: Timestamp) {
+    /// Wakes whom this may help.
+    pub fn event(&mut self, event: ClusterEvent, now: Timestamp) {
         let (profiles, cluster) = (&self.profiles, &self.cluster);
-        self.queue.event(event, now, |pod, by, event| profiles[pod.profile].helps(by, &pod.shape, event, cluster));
+        self.queue.event(event, now, |pod, by, event| help(profiles, cluster, pod, by, event));
     }
 
     /// Tries the next pod, if one waits. `tie` picks among equally good nodes; `enter` is told of each extension
@@ -169,47 +220,96 @@ impl Scheduler {
         let pod = self.queue.pop(now)?;
         let waiting = &pod.pod;
         let profile = &self.profiles[waiting.profile];
-        let refused = match self.cycle.run(profile, &waiting.shape, &self.cluster, tie, enter) {
-            Ok(node) => {
-                let (uid, footprint) = (&waiting.uid, waiting.shape.footprint.clone());
-                self.cluster.assume(uid, node, footprint, waiting.priority);
-                match self.commit(waiting, node, enter) {
-                    Ok(()) => {
-                        let node = self.cluster.node(node).name().clone();
-                        return Some(Attempt::Placed(Placement { pod, node }));
-                    }
-                    Err(refused) => {
-                        self.cluster.forget(&waiting.uid);
-                        refused
+        let (by, message, nomination) =
+            match self.cycle.run(profile, waiting.to_plugins(), &mut self.cluster, tie, enter) {
+                Ok(node) => {
+                    self.cluster.assume(waiting.resident(), node);
+                    match self.commit(waiting, node, enter) {
+                        Ok(()) => {
+                            self.cluster.denominate(&waiting.uid);
+                            self.evicting.remove(&waiting.uid);
+                            let node = self.cluster.node(node).name().clone();
+                            return Some(Attempt::Placed(Placement { pod, node }));
+                        }
+                        Err((by, message)) => {
+                            self.cluster.forget(&waiting.uid);
+                            (by, message, Nomination::Keep)
+                        }
                     }
                 }
-            }
-            Err(error) => {
-                enter(Point::PostFilter);
-                (error.refused_by, error.message(&self.cluster, waiting.priority, waiting.may_preempt))
-            }
-        };
-        let (by, message) = refused;
+                Err(error) => {
+                    enter(Point::PostFilter);
+                    let (said, nomination) = self.post_filter(waiting, &error, tie);
+                    let message =
+                        error.message() + &said.map(|said| format!(" preemption: {said}")).unwrap_or_default();
+                    (error.refused_by, message, nomination)
+                }
+            };
         self.fail(&waiting.uid.clone(), Failure::Unschedulable(by), now);
-        Some(Attempt::Unschedulable { pod, message })
+        Some(Attempt::Unschedulable { pod, message, nomination })
     }
 
-    /// Reserve and Permit, after which only the binding itself is left.
+    /// What preemption does for a pod that fits nowhere, and what it has to say.
+    fn post_filter(&mut self, pod: &Waiting, error: &FitError, offset: u64) -> (Option<String>, Nomination) {
+        let profile = &self.profiles[pod.profile];
+        let Some(settings) = profile.preemption().filter(|_| error.nodes > 0) else { return (None, Nomination::Keep) };
+        if !pod.may_preempt {
+            return (Some("not eligible due to preemptionPolicy=Never.".into()), Nomination::Keep);
+        }
+        if self.is_being_helped(pod, error) {
+            let said = "not eligible due to terminating pod on the nominated node.";
+            return (Some(said.into()), Nomination::Keep);
+        }
+        let seen = pod.to_plugins();
+        match self.cycle.preempt(profile, settings, seen, &mut self.cluster, error, offset) {
+            Ok(eviction) => (None, Nomination::Evict(self.meant_for(pod, eviction.node, eviction.victims))),
+            Err(said) => {
+                let had = self.cluster.denominate(&pod.uid).is_some();
+                (Some(said), if had { Nomination::Clear } else { Nomination::Keep })
+            }
+        }
+    }
+
+    /// Victims of an earlier preemption for this pod are still on their way out.
+    fn is_being_helped(&self, pod: &Waiting, error: &FitError) -> bool {
+        let victims = self.evicting.get(&pod.uid);
+        if victims.is_some_and(|victims| victims.iter().any(|victim| self.cluster.is_placed(victim))) {
+            return true;
+        }
+        let Some(node) = self.cluster.nominated_node(&pod.uid).filter(|node| error.resolvable.contains(node)) else {
+            return false;
+        };
+        let leaves = |resident: &Resident| resident.priority < pod.priority && resident.held.peers.deleting;
+        self.cluster.pods_on(node).any(|(_, resident)| leaves(resident))
+    }
+
+    fn meant_for(&mut self, pod: &Waiting, node: NodeId, victims: Vec<Resident>) -> Preemption {
+        let lower = self.cluster.nominated_on(node).filter(|other| other.priority < pod.priority);
+        let displaced: Vec<Resident> = lower.cloned().collect();
+        for other in &displaced {
+            self.cluster.denominate(&other.uid);
+        }
+        self.cluster.nominate(pod.resident(), node);
+        self.evicting.insert(pod.uid.clone(), victims.iter().map(|victim| victim.uid.clone()).collect());
+        Preemption { node: self.cluster.node(node).name().clone(), victims, displaced }
+    }
+
+    /// A preemption could not be carried out: the pod is tried again and may choose others.
+    pub fn eviction_failed(&mut self, uid: &str, now: Timestamp) {
+        self.evicting.remove(uid);
+        self.cluster.denominate(uid);
+        self.queue.retry(uid, now);
+    }
+
+    /// Permit, after which only the binding itself is left.
     fn commit(&self, pod: &Waiting, node: NodeId, enter: &mut dyn FnMut(Point)) -> Result<(), (PluginSet, String)> {
         let profile = &self.profiles[pod.profile];
         let node = self.cluster.node(node);
         let refused = |at: usize, reason: Reason| {
             let mut by = PluginSet::default();
             by.insert(at);
-            for (_, enabled) in profile.at(Point::Reserve) {
-                enabled.plugin.unreserve(&pod.shape, node);
-            }
             (by, format!("0/{} nodes are available: 1 {reason}.", self.cluster.live().len()))
         };
-        enter(Point::Reserve);
-        for (at, enabled) in profile.at(Point::Reserve) {
-            enabled.plugin.reserve(&pod.shape, node).map_err(|reason| refused(at, reason))?;
-        }
         enter(Point::Permit);
         for (at, enabled) in profile.at(Point::Permit) {
             if let Permit::Reject(reason) = enabled.plugin.permit(&pod.shape, node) {
@@ -235,8 +335,18 @@ impl Scheduler {
     fn fail(&mut self, uid: &str, failure: Failure, now: Timestamp) {
         let gated = self.queue.get(uid).is_some_and(|pod| self.is_gated(pod));
         let (profiles, cluster) = (&self.profiles, &self.cluster);
-        let helps =
-            |pod: &Waiting, by, event: &ClusterEvent| profiles[pod.profile].helps(by, &pod.shape, event, cluster);
-        self.queue.failed(uid, failure, now, gated, helps);
+        self.queue.failed(uid, failure, now, gated, |pod, by, event| help(profiles, cluster, pod, by, event));
     }
+}
+
+/// Whom of pods like this one an event helps: room that preemption made is for the pods it was made for.
+fn help(profiles: &[Profile], cluster: &Cluster, pod: &Waiting, by: PluginSet, event: &ClusterEvent) -> Help {
+    if !profiles[pod.profile].helps(by, pod.to_plugins(), event, cluster) {
+        return Help::No;
+    }
+    let ClusterEvent::PodFreed { node, .. } = event else { return Help::All };
+    if cluster.has_room_beside_nominated(*node, &pod.shape.footprint, pod.priority) {
+        return Help::All;
+    }
+    Help::Only(cluster.nominated_on(*node).map(|resident| resident.uid.clone()).collect())
 }

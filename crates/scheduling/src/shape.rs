@@ -2,7 +2,7 @@
 //! evaluation serves them all (a ReplicaSet's pods, a Job's, …).
 //!
 //! A [`Shape`] is what a waiting pod asks; a [`Footprint`] is what a placed pod holds. Both are shared by all pods that
-//! have them.
+//! have them. What pods are to each other is in [`crate::peers`].
 
 use std::{borrow::Borrow, collections::HashSet, hash::Hash, sync::Arc};
 
@@ -12,6 +12,7 @@ use crate::{
     node_selector::{Preferred, Required},
     object::{Container, Pod},
     resources::{self, Resources},
+    spread::Spread,
 };
 
 /// A port of the node itself. No address means all of them.
@@ -86,7 +87,7 @@ impl Tolerates {
     }
 }
 
-/// All of a pod that the plugins look at.
+/// All of a pod that matters to a node for itself, whatever other pods there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Shape {
     pub footprint: Arc<Footprint>,
@@ -94,6 +95,7 @@ pub struct Shape {
     pub required: Required,
     pub preferred: Preferred,
     pub tolerations: Vec<Tolerates>,
+    pub spread: Spread,
     /// Of every container, normalised, in order.
     pub images: Vec<String>,
     /// Rules the pod states that no plugin here evaluates.
@@ -105,6 +107,7 @@ impl Shape {
         let node_affinity = pod.spec.affinity.as_ref().and_then(|a| a.node_affinity.as_ref());
         let selector = node_affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
         let wishes = node_affinity.map(|a| a.preferred_during_scheduling_ignored_during_execution.as_slice());
+        let labels = pod.metadata.labels.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect();
         let containers = pod.spec.init_containers.iter().chain(&pod.spec.containers);
         Self {
             footprint: Arc::new(Footprint::of(pod)),
@@ -112,6 +115,7 @@ impl Shape {
             required: Required::compile(&pod.spec.node_selector, selector),
             preferred: Preferred::compile(wishes.unwrap_or_default()),
             tolerations: pod.spec.tolerations.iter().map(Tolerates::compile).collect(),
+            spread: Spread::of(pod, &labels),
             images: containers.filter_map(image).collect(),
             unsupported: unsupported(pod),
         }
@@ -133,24 +137,8 @@ pub fn normalized_image(name: &str) -> String {
 }
 
 fn unsupported(pod: &Pod) -> Vec<&'static str> {
-    let spec = &pod.spec;
-    let affinity = spec.affinity.as_ref();
-    let demands = |a: Option<&crate::object::PodAffinity>| {
-        a.is_some_and(|a| !a.required_during_scheduling_ignored_during_execution.is_empty())
-    };
-    let rules = [
-        ("required pod affinity", demands(affinity.and_then(|a| a.pod_affinity.as_ref()))),
-        ("required pod anti-affinity", demands(affinity.and_then(|a| a.pod_anti_affinity.as_ref()))),
-        (
-            "topology spread constraints with DoNotSchedule",
-            spec.topology_spread_constraints.iter().any(|c| c.when_unsatisfiable == "DoNotSchedule"),
-        ),
-        (
-            "persistent volume claims",
-            spec.volumes.iter().any(|v| v.persistent_volume_claim.is_some() || v.ephemeral.is_some()),
-        ),
-        ("resource claims", !spec.resource_claims.is_empty()),
-    ];
+    let claims = pod.spec.volumes.iter().any(|v| v.persistent_volume_claim.is_some() || v.ephemeral.is_some());
+    let rules = [("persistent volume claims", claims), ("resource claims", !pod.spec.resource_claims.is_empty())];
     rules.into_iter().filter(|(_, asked)| *asked).map(|(name, _)| name).collect()
 }
 
@@ -187,6 +175,12 @@ impl<T: Eq + Hash + ?Sized> Shared<T> {
 
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
+    }
+}
+
+impl Shared<str> {
+    pub fn pair(&mut self, key: &str, value: &str) -> (Arc<str>, Arc<str>) {
+        (self.share(key), self.share(value))
     }
 }
 

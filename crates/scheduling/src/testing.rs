@@ -6,9 +6,14 @@ use serde_json::{Value, json};
 
 use crate::{
     cluster::{Cluster, NodeId},
+    cycle::Tracking,
     framework::{Plugin, Verdict},
     object,
-    shape::{Footprint, Shape},
+    peers::Peers,
+    profile::{Enabled, Profile},
+    queue::Waiting,
+    shape::Shape,
+    volumes::Volumes,
 };
 
 /// The verdict wanted; several reasons are joined by `|`.
@@ -28,6 +33,22 @@ pub fn shape(spec: Value) -> Shape {
     Shape::of(&pod(spec))
 }
 
+/// A pod as it stands in the queue.
+pub fn waiting(pod: &object::Pod) -> Waiting {
+    Waiting {
+        uid: pod.metadata.uid.as_ref().into(),
+        namespace: pod.metadata.namespace.as_ref().into(),
+        name: pod.metadata.name.as_ref().into(),
+        profile: 0,
+        shape: Arc::new(Shape::of(pod)),
+        peers: Arc::new(Peers::of(pod)),
+        volumes: Volumes::of(pod),
+        priority: pod.spec.priority.unwrap_or(0),
+        may_preempt: true,
+        gates: Vec::new(),
+    }
+}
+
 /// Nodes without a name are `n0`, `n1`, …
 pub fn cluster(nodes: &[Value]) -> Cluster {
     let mut cluster = Cluster::default();
@@ -44,7 +65,9 @@ pub fn cluster(nodes: &[Value]) -> Cluster {
 fn place(cluster: &mut Cluster, beside: &[(usize, Value)]) {
     for (n, (node, spec)) in beside.iter().enumerate() {
         let id: NodeId = cluster.live()[*node];
-        cluster.assume(&format!("beside-{n}").into(), id, Arc::new(Footprint::of(&pod(spec.clone()))), 0);
+        let mut waiting = waiting(&pod(spec.clone()));
+        waiting.uid = format!("beside-{n}").into();
+        cluster.assume(waiting.resident(), id);
     }
 }
 
@@ -82,4 +105,54 @@ pub fn scores_beside(plugin: &dyn Plugin, spec: Value, nodes: &[Value], beside: 
     let mut scores: Vec<_> = cluster.live().iter().map(|id| plugin.score(&shape, cluster.node(*id))).collect();
     plugin.normalize(&mut scores);
     scores
+}
+
+/// A plugin that tracks, and what it says for one kind of pod while the cluster changes.
+pub struct Probe {
+    profile: Profile,
+    tracking: Tracking,
+    pub pod: Waiting,
+}
+
+impl Probe {
+    pub fn new(plugin: impl Plugin + 'static, pod: &object::Pod) -> Self {
+        let points = plugin.points().to_vec();
+        let profile = Profile {
+            scheduler_name: "test".into(),
+            percentage_of_nodes_to_score: 100,
+            plugins: vec![Enabled { plugin: Box::new(plugin), weight: 1, points }],
+        };
+        let pod = waiting(pod);
+        Self { tracking: Tracking::new(&profile, pod.to_plugins()), profile, pod }
+    }
+
+    /// For each node, why it is refused.
+    pub fn verdicts(&mut self, cluster: &Cluster) -> Vec<Option<&'static str>> {
+        self.tracking.follow(&self.profile, self.pod.to_plugins(), cluster, 0);
+        let ask = |id: &NodeId| self.tracking.filter(cluster, *id).err().map(|(_, refused)| refused.reasons[0]);
+        cluster.live().iter().map(ask).collect()
+    }
+
+    /// The normalised scores of these nodes; nothing if all are the same.
+    pub fn scores(&mut self, cluster: &Cluster, nodes: &[NodeId]) -> Vec<i64> {
+        self.tracking.follow(&self.profile, self.pod.to_plugins(), cluster, 0);
+        let (mut column, mut totals) = (Vec::new(), vec![0; nodes.len()]);
+        self.tracking.score(&self.profile, cluster, nodes, &mut column, &mut totals);
+        totals
+    }
+}
+
+/// A pod with metadata of its own, in the namespace `default` unless it says another.
+pub fn pod_from(pod: Value) -> object::Pod {
+    let mut pod: object::Pod = serde_json::from_value(pod).expect("a pod");
+    if pod.metadata.namespace.is_empty() {
+        pod.metadata.namespace = "default".into();
+    }
+    if pod.metadata.name.is_empty() {
+        pod.metadata.name = "p".into();
+    }
+    if pod.metadata.uid.is_empty() {
+        pod.metadata.uid = pod.metadata.name.clone();
+    }
+    pod
 }

@@ -85,7 +85,7 @@ async fn a_holder_that_cannot_renew_stops_before_another_may_begin() {
     tokio::time::sleep(Duration::from_secs(30)).await;
     fake.set_down(true);
     let waited = within(15, a.leadership.lost()).await;
-    assert!(waited < LEASE_DURATION, "{waited:?}");
+    assert!(waited < LeaseTimings::default().lease_duration, "{waited:?}");
     fake.set_down(false);
     within(5, a.leadership.gained()).await;
 }

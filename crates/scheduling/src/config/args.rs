@@ -9,8 +9,10 @@ use crate::{
     node_selector::{Preferred, Required},
     object,
     plugins::{
-        NodeAffinity, NodeResourcesBalancedAllocation, NodeResourcesFit,
+        DefaultPreemption, InterPodAffinity, NodeAffinity, NodeResourcesBalancedAllocation, NodeResourcesFit,
+        PodTopologySpread,
         node_resources_fit::{Strategy, Weighted},
+        pod_topology_spread::DefaultConstraint,
     },
 };
 
@@ -19,6 +21,50 @@ pub struct PluginArgs {
     fit: NodeResourcesFitArgs,
     balanced: NodeResourcesBalancedAllocationArgs,
     affinity: NodeAffinityArgs,
+    pod_affinity: InterPodAffinityArgs,
+    spread: PodTopologySpreadArgs,
+    preemption: DefaultPreemptionArgs,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct InterPodAffinityArgs {
+    hard_pod_affinity_weight: Option<i64>,
+    ignore_preferred_terms_of_existing_pods: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct PodTopologySpreadArgs {
+    default_constraints: Vec<DefaultSpread>,
+    defaulting_type: Option<DefaultingType>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+enum DefaultingType {
+    System,
+    List,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DefaultSpread {
+    max_skew: i64,
+    topology_key: String,
+    when_unsatisfiable: WhenUnsatisfiable,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+enum WhenUnsatisfiable {
+    DoNotSchedule,
+    ScheduleAnyway,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct DefaultPreemptionArgs {
+    min_candidate_nodes_percentage: Option<i64>,
+    min_candidate_nodes_absolute: Option<i64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -105,6 +151,9 @@ impl PluginArgs {
             let result = match config.name.as_str() {
                 "NodeResourcesFit" => serde_json::from_value(args).map(|args| all.fit = args),
                 "NodeResourcesBalancedAllocation" => serde_json::from_value(args).map(|args| all.balanced = args),
+                "InterPodAffinity" => serde_json::from_value(args).map(|args| all.pod_affinity = args),
+                "PodTopologySpread" => serde_json::from_value(args).map(|args| all.spread = args),
+                "DefaultPreemption" => serde_json::from_value(args).map(|args| all.preemption = args),
                 "NodeAffinity" => serde_json::from_value(args).map(|args| all.affinity = args),
                 _ => {
                     return Err((
@@ -120,6 +169,47 @@ impl PluginArgs {
     }
 
     fn check(&self) -> Result<(), (String, String)> {
+        self.check_pod_rules()?;
+        self.check_fit()
+    }
+
+    fn check_pod_rules(&self) -> Result<(), (String, String)> {
+        let wrong = |plugin: &str, what: &str| Err((plugin.to_owned(), what.to_owned()));
+        if !(0..=100).contains(&self.pod_affinity.hard_pod_affinity_weight.unwrap_or(1)) {
+            return wrong("InterPodAffinity", "hardPodAffinityWeight: not in valid range [0-100]");
+        }
+        let spread = &self.spread;
+        if spread.defaulting_type != Some(DefaultingType::List) && !spread.default_constraints.is_empty() {
+            return wrong("PodTopologySpread", "defaultConstraints: when .defaultingType is System, must be empty");
+        }
+        if spread.default_constraints.iter().any(|c| c.max_skew <= 0) {
+            return wrong("PodTopologySpread", "defaultConstraints: maxSkew: not in valid range (0, inf)");
+        }
+        if spread.default_constraints.iter().any(|c| c.topology_key.is_empty()) {
+            return wrong("PodTopologySpread", "defaultConstraints: topologyKey: can not be empty");
+        }
+        let (percentage, absolute) = self.candidates();
+        if !(0..=100).contains(&percentage) || absolute < 0 {
+            return wrong(
+                "DefaultPreemption",
+                "minCandidateNodesPercentage must be in [0, 100] and minCandidateNodesAbsolute at least 0",
+            );
+        }
+        if percentage == 0 && absolute == 0 {
+            return wrong(
+                "DefaultPreemption",
+                "minCandidateNodesPercentage and minCandidateNodesAbsolute cannot both be zero",
+            );
+        }
+        Ok(())
+    }
+
+    fn candidates(&self) -> (i64, i64) {
+        let args = &self.preemption;
+        (args.min_candidate_nodes_percentage.unwrap_or(10), args.min_candidate_nodes_absolute.unwrap_or(100))
+    }
+
+    fn check_fit(&self) -> Result<(), (String, String)> {
         let wrong = |what: &str| Err(("NodeResourcesFit".to_owned(), what.to_owned()));
         let Some(strategy) = &self.fit.scoring_strategy else { return Ok(()) };
         if strategy.resources.iter().any(|r| !(0..=100).contains(&r.weight)) {
@@ -171,6 +261,34 @@ impl PluginArgs {
                 added.required_during_scheduling_ignored_during_execution.as_ref(),
             ),
             added_preferred: Preferred::compile(&added.preferred_during_scheduling_ignored_during_execution),
+        }
+    }
+
+    pub(crate) fn inter_pod_affinity(&self) -> InterPodAffinity {
+        InterPodAffinity {
+            hard_pod_affinity_weight: self.pod_affinity.hard_pod_affinity_weight.unwrap_or(1),
+            ignore_preferred_terms_of_existing_pods: self.pod_affinity.ignore_preferred_terms_of_existing_pods,
+        }
+    }
+
+    pub(crate) fn pod_topology_spread(&self) -> PodTopologySpread {
+        if self.spread.defaulting_type != Some(DefaultingType::List) {
+            return PodTopologySpread::default();
+        }
+        let default = |c: &DefaultSpread| DefaultConstraint {
+            max_skew: c.max_skew,
+            topology_key: c.topology_key.clone(),
+            hard: c.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule,
+        };
+        let defaults = self.spread.default_constraints.iter().map(default).collect();
+        PodTopologySpread { defaults, system_defaulted: false }
+    }
+
+    pub(crate) fn default_preemption(&self) -> DefaultPreemption {
+        let (percentage, absolute) = self.candidates();
+        DefaultPreemption {
+            min_candidate_nodes_percentage: usize::try_from(percentage).unwrap_or(0),
+            min_candidate_nodes_absolute: usize::try_from(absolute).unwrap_or(0),
         }
     }
 }

@@ -30,6 +30,8 @@ fn defaults_are_upstreams() {
         ("TaintToleration", 3),
         ("NodeAffinity", 2),
         ("NodeResourcesFit", 1),
+        ("PodTopologySpread", 2),
+        ("InterPodAffinity", 2),
         ("NodeResourcesBalancedAllocation", 1),
         ("ImageLocality", 1),
     ];
@@ -37,7 +39,16 @@ fn defaults_are_upstreams() {
     let filters: Vec<_> = at(profile, Point::Filter).into_iter().map(|(name, _)| name).collect();
     assert_eq!(
         filters,
-        ["NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "NodePorts", "NodeResourcesFit"]
+        [
+            "NodeUnschedulable",
+            "NodeName",
+            "TaintToleration",
+            "NodeAffinity",
+            "NodePorts",
+            "NodeResourcesFit",
+            "PodTopologySpread",
+            "InterPodAffinity"
+        ]
     );
     assert_eq!(at(profile, Point::Bind), [("DefaultBinder", 1)]);
 }
@@ -48,7 +59,7 @@ fn plugins_are_switched() {
         json!({"plugins": {"score": {"disabled": [{"name": "*"}], "enabled": [{"name": "ImageLocality", "weight": 7}]}}}),
     );
     assert_eq!(at(&off, Point::Score), [("ImageLocality", 7)]);
-    assert_eq!(at(&off, Point::Filter).len(), 6);
+    assert_eq!(at(&off, Point::Filter).len(), 8);
 
     let multi = profile(json!({"plugins": {"multiPoint": {
         "enabled": [{"name": "TaintToleration", "weight": 9}], "disabled": [{"name": "NodeAffinity"}, {"name": "InterPodAffinity"}]}}}));

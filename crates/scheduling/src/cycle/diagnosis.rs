@@ -2,15 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::evaluation::Evaluation;
+use super::{Refusals, evaluation::Evaluation};
 use crate::{
     cluster::{Cluster, NodeId},
     framework::{Point, Reason},
     profile::{PluginSet, Profile},
 };
-
-const NOT_HELPFUL: &str = "Preemption is not helpful for scheduling";
-const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FitError {
@@ -20,7 +17,7 @@ pub struct FitError {
     before_nodes: Option<Reason>,
     counts: BTreeMap<Reason, usize>,
     /// Nodes that might take the pod if pods left them.
-    resolvable: Vec<NodeId>,
+    pub resolvable: Vec<NodeId>,
 }
 
 impl FitError {
@@ -42,17 +39,19 @@ impl FitError {
         profile: &Profile,
         cluster: &Cluster,
         evaluation: &Evaluation,
-        looked_at: &[NodeId],
-        narrowed_by: Option<PluginSet>,
+        refusals: &Refusals,
+        only: Option<&[NodeId]>,
+        narrowed_by: PluginSet,
     ) -> Self {
         let mut error = Self {
             nodes: cluster.live().len(),
-            refused_by: narrowed_by.unwrap_or_default(),
+            refused_by: narrowed_by,
             before_nodes: None,
             counts: BTreeMap::new(),
             resolvable: Vec::new(),
         };
         // Many nodes are refused for the same reasons: count those first, then spell them out once.
+        let looked_at = only.unwrap_or(cluster.live());
         let mut tally = vec![0; evaluation.refusals().len()];
         for id in looked_at {
             let Some(at) = evaluation.refusal_of(*id) else { continue };
@@ -61,7 +60,15 @@ impl FitError {
                 error.resolvable.push(*id);
             }
         }
-        for (refusal, count) in evaluation.refusals().iter().zip(tally).filter(|(_, count)| *count > 0) {
+        let mut more = vec![0; refusals.kinds.len()];
+        for (id, at) in &refusals.nodes {
+            more[*at as usize] += 1;
+            if refusals.kinds[*at as usize].resolvable {
+                error.resolvable.push(*id);
+            }
+        }
+        let all = evaluation.refusals().iter().zip(tally).chain(refusals.kinds.iter().zip(more));
+        for (refusal, count) in all.filter(|(_, count)| *count > 0) {
             error.refused_by.insert(refusal.plugin);
             for reason in &refusal.reasons {
                 *error.counts.entry(reason.clone()).or_insert(0) += count;
@@ -71,8 +78,8 @@ impl FitError {
             // Nobody was asked; whoever could be wants to hear of the first node.
             profile.at(Point::Filter).for_each(|(at, _)| error.refused_by.insert(at));
         }
-        if let Some(plugins) = narrowed_by.filter(|_| error.nodes > looked_at.len()) {
-            let names: BTreeSet<_> = profile.names(plugins).into_iter().collect();
+        if only.is_some() && error.nodes > looked_at.len() {
+            let names: BTreeSet<_> = profile.names(narrowed_by).into_iter().collect();
             let names = names.into_iter().collect::<Vec<_>>().join(" ");
             let reason = format!("node(s) didn't satisfy plugin(s) [{names}]");
             *error.counts.entry(reason.into()).or_insert(0) += error.nodes - looked_at.len();
@@ -80,9 +87,8 @@ impl FitError {
         error
     }
 
-    /// The message for the pod's condition and event. Whether evicting others would have helped is said only where the
-    /// answer is no for every node.
-    pub fn message(&self, cluster: &Cluster, priority: i32, may_preempt: bool) -> String {
+    /// Why no node would do; preemption's own word may follow.
+    pub fn message(&self) -> String {
         if self.nodes == 0 {
             return "no nodes available to schedule pods".to_owned();
         }
@@ -90,20 +96,12 @@ impl FitError {
             Some(reason) => reason.to_string(),
             None => histogram(self.counts.iter().map(|(reason, count)| (&**reason, *count))),
         };
-        let mut message = format!("0/{} nodes are available: {reasons}.", self.nodes);
-        if !may_preempt {
-            message.push_str(" preemption: not eligible due to preemptionPolicy=Never.");
-        } else if !self.resolvable.iter().any(|id| cluster.node(*id).has_pod_below(priority)) {
-            let counts = [(NO_VICTIMS, self.resolvable.len()), (NOT_HELPFUL, self.nodes - self.resolvable.len())];
-            let reasons = histogram(counts.into_iter().filter(|(_, count)| *count > 0));
-            message.push_str(&format!(" preemption: 0/{} nodes are available: {reasons}.", self.nodes));
-        }
-        message
+        format!("0/{} nodes are available: {reasons}.", self.nodes)
     }
 }
 
 /// Sorted as text, as upstream does.
-fn histogram<'a>(counts: impl Iterator<Item = (&'a str, usize)>) -> String {
+pub fn histogram<'a>(counts: impl Iterator<Item = (&'a str, usize)>) -> String {
     let mut entries: Vec<_> = counts.map(|(reason, count)| format!("{count} {reason}")).collect();
     entries.sort();
     entries.join(", ")

@@ -11,7 +11,8 @@ use crate::{
 
 /// Why a node does not fit, and who says so.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Refusal {
+pub struct Refusal {
+    /// Its place in the profile.
     pub plugin: usize,
     pub reasons: Vec<Reason>,
     /// Taking pods off the node might help.
@@ -44,8 +45,10 @@ pub(super) struct Evaluation {
 impl Evaluation {
     pub fn new(profile: &Profile, shape: Arc<Shape>, skipped: PluginSet) -> Self {
         let skips = |at: &usize| skipped.iter().any(|skip| skip == *at);
-        let filters = profile.at(Point::Filter).map(|(at, _)| at).filter(|at| !skips(at)).collect();
-        let scores = profile.at(Point::Score).filter(|(_, e)| e.weight != 0 && e.plugin.pre_score(&shape));
+        let filters = profile.at(Point::Filter).filter(|(_, e)| !e.plugin.tracks());
+        let filters = filters.map(|(at, _)| at).filter(|at| !skips(at)).collect();
+        let scores = profile.at(Point::Score).filter(|(_, e)| !e.plugin.tracks() && e.weight != 0);
+        let scores = scores.filter(|(_, e)| e.plugin.pre_score(&shape));
         let scorers = scores.map(|(at, _)| at).collect();
         Self {
             scheduler_name: profile.scheduler_name.clone(),
@@ -89,15 +92,20 @@ impl Evaluation {
         self.rows[id.index()].refusal == 0
     }
 
+    /// Asks the plugins about the node as it is, without remembering the answer.
+    pub fn refusal_now(&self, profile: &Profile, cluster: &Cluster, id: NodeId) -> Option<Refusal> {
+        let node = cluster.node(id);
+        let refusal = |plugin: &usize| match profile.plugins[*plugin].plugin.filter(&self.shape, node) {
+            Verdict::Fits => None,
+            Verdict::Unschedulable(reasons) => Some(Refusal { plugin: *plugin, reasons, resolvable: true }),
+            Verdict::Unresolvable(reasons) => Some(Refusal { plugin: *plugin, reasons, resolvable: false }),
+        };
+        self.filters.iter().find_map(refusal)
+    }
+
     fn ask(&mut self, profile: &Profile, cluster: &Cluster, id: NodeId) -> u32 {
         let node = cluster.node(id);
-        for plugin in &self.filters {
-            let (reasons, resolvable) = match profile.plugins[*plugin].plugin.filter(&self.shape, node) {
-                Verdict::Fits => continue,
-                Verdict::Unschedulable(reasons) => (reasons, true),
-                Verdict::Unresolvable(reasons) => (reasons, false),
-            };
-            let refusal = Refusal { plugin: *plugin, reasons, resolvable };
+        if let Some(refusal) = self.refusal_now(profile, cluster, id) {
             return *self.places.entry(refusal).or_insert_with_key(|refusal| {
                 self.refusals.push(refusal.clone());
                 self.refusals.len() as u32

@@ -5,7 +5,8 @@ use super::*;
 use crate::{
     config::Configuration,
     framework::Verdict,
-    testing::{cluster, shape},
+    shape::Shape,
+    testing::{cluster, pod, waiting},
 };
 
 #[test]
@@ -36,9 +37,9 @@ fn ties_are_broken_by_the_seed_and_evenly() {
 fn large_clusters_are_looked_at_in_turns() {
     let profile = &Configuration::default().profiles[0];
     let nodes: Vec<_> = (0..1000).map(|_| node(4000, 0)).collect();
-    let (cluster, shape, mut cycle) = (cluster(&nodes), Arc::new(shape(cpu(100))), Cycle::default());
+    let (mut cluster, pod, mut cycle) = (cluster(&nodes), waiting(&pod(cpu(100))), Cycle::default());
     for start in [420, 840, 260] {
-        cycle.run(profile, &shape, &cluster, 0, &mut |_| {}).unwrap();
+        cycle.run(profile, pod.to_plugins(), &mut cluster, 0, &mut |_| {}).unwrap();
         assert_eq!(cycle.start, start);
     }
 }
@@ -58,11 +59,14 @@ fn cpu(milli: i64) -> Value {
 /// The cycle without any of its short cuts.
 fn naive(profile: &Profile, shape: &Shape, cluster: &Cluster) -> Vec<(NodeId, i64)> {
     let fits = |id: &&NodeId| {
-        profile.at(Point::Filter).all(|(_, e)| e.plugin.filter(shape, cluster.node(**id)) == Verdict::Fits)
+        profile
+            .at(Point::Filter)
+            .filter(|(_, e)| !e.plugin.tracks())
+            .all(|(_, e)| e.plugin.filter(shape, cluster.node(**id)) == Verdict::Fits)
     };
     let nodes: Vec<_> = cluster.live().iter().filter(fits).copied().collect();
     let mut totals = vec![0; nodes.len()];
-    for (_, enabled) in profile.at(Point::Score).filter(|(_, e)| e.plugin.pre_score(shape)) {
+    for (_, enabled) in profile.at(Point::Score).filter(|(_, e)| !e.plugin.tracks() && e.plugin.pre_score(shape)) {
         let mut scores: Vec<_> = nodes.iter().map(|id| enabled.plugin.score(shape, cluster.node(*id))).collect();
         enabled.plugin.normalize(&mut scores);
         totals.iter_mut().zip(scores).for_each(|(total, score)| *total += enabled.weight * score);
@@ -86,7 +90,7 @@ proptest! {
         tolerant["tolerations"] = json!([{"operator": "Exists"}]);
         let mut selective = cpu(0);
         selective["nodeSelector"] = json!({"size": "small"});
-        let shapes = [cpu(100), affine, tolerant, selective].map(|spec| Arc::new(shape(spec)));
+        let pods = [cpu(100), affine, tolerant, selective].map(|spec| waiting(&pod(spec)));
         let mut cycle = Cycle::default();
         for (n, (kind, target, cpu, tie)) in steps.into_iter().enumerate() {
             match n % 5 {
@@ -98,14 +102,16 @@ proptest! {
                 4 if tie % 3 == 0 => cluster.remove_node(&format!("n{target}")),
                 4 => { cluster.remove_pod(&format!("p{}", n - 3)); }
                 _ => {
-                    let shape = &shapes[kind];
-                    let want = naive(profile, shape, &cluster);
-                    match cycle.run(profile, shape, &cluster, tie, &mut |_| {}) {
+                    let pod = &pods[kind];
+                    let want = naive(profile, &pod.shape, &cluster);
+                    match cycle.run(profile, pod.to_plugins(), &mut cluster, tie, &mut |_| {}) {
                         Ok(id) => {
                             let largest = want.iter().map(|(_, score)| *score).max();
                             let got = want.iter().find(|(node, _)| *node == id).map(|(_, score)| *score);
                             prop_assert_eq!(got, largest);
-                            cluster.assume(&format!("p{n}").into(), id, shape.footprint.clone(), 0);
+                            let mut resident = pod.resident();
+                            resident.uid = format!("p{n}").into();
+                            cluster.assume(resident, id);
                         }
                         Err(_) => prop_assert!(want.is_empty()),
                     }

@@ -2,7 +2,7 @@
 
 use crate::{
     cluster::Cluster,
-    framework::{ClusterEvent, Plugin, Point},
+    framework::{ClusterEvent, Plugin, PodRef, Point},
     shape::Shape,
 };
 
@@ -22,7 +22,7 @@ impl Plugin for DefaultBinder {
         true
     }
 
-    fn helps(&self, _shape: &Shape, _event: &ClusterEvent, _cluster: &Cluster) -> bool {
+    fn helps(&self, _pod: PodRef<'_>, _event: &ClusterEvent, _cluster: &Cluster) -> bool {
         false
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     cluster::{Cluster, NodeRef},
-    framework::{ClusterEvent, MAX_NODE_SCORE, Plugin, Point},
+    framework::{ClusterEvent, MAX_NODE_SCORE, Plugin, PodRef, Point},
     shape::Shape,
 };
 
@@ -36,7 +36,7 @@ impl Plugin for ImageLocality {
         MAX_NODE_SCORE * (sum.clamp(MIN, max) - MIN) / (max - MIN)
     }
 
-    fn helps(&self, _shape: &Shape, _event: &ClusterEvent, _cluster: &Cluster) -> bool {
+    fn helps(&self, _pod: PodRef<'_>, _event: &ClusterEvent, _cluster: &Cluster) -> bool {
         false
     }
 }

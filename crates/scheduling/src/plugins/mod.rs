@@ -1,26 +1,32 @@
 //! One file per plugin under upstream's name, and the one list that switches them on.
 
 mod default_binder;
+mod default_preemption;
 mod image_locality;
+pub mod inter_pod_affinity;
 mod node_affinity;
 mod node_name;
 mod node_ports;
 pub mod node_resources_balanced_allocation;
 pub mod node_resources_fit;
 mod node_unschedulable;
+pub mod pod_topology_spread;
 pub mod priority_sort;
 mod scheduling_gates;
 mod supported_features;
 mod taint_toleration;
 
 pub use default_binder::DefaultBinder;
+pub use default_preemption::DefaultPreemption;
 pub use image_locality::ImageLocality;
+pub use inter_pod_affinity::InterPodAffinity;
 pub use node_affinity::NodeAffinity;
 pub use node_name::NodeName;
 pub use node_ports::NodePorts;
 pub use node_resources_balanced_allocation::NodeResourcesBalancedAllocation;
 pub use node_resources_fit::NodeResourcesFit;
 pub use node_unschedulable::NodeUnschedulable;
+pub use pod_topology_spread::PodTopologySpread;
 pub use priority_sort::PrioritySort;
 pub use scheduling_gates::SchedulingGates;
 pub use supported_features::SupportedFeatures;
@@ -40,6 +46,9 @@ pub const DEFAULTS: &[(&str, i64)] = &[
     ("NodeAffinity", 2),
     ("NodePorts", 0),
     ("NodeResourcesFit", 1),
+    ("PodTopologySpread", 2),
+    ("InterPodAffinity", 2),
+    ("DefaultPreemption", 0),
     ("NodeResourcesBalancedAllocation", 1),
     ("ImageLocality", 1),
     ("DefaultBinder", 0),
@@ -57,6 +66,9 @@ pub fn build(name: &str, args: &PluginArgs) -> Option<Box<dyn Plugin>> {
         "NodeAffinity" => Box::new(args.node_affinity()),
         "NodePorts" => Box::new(NodePorts),
         "NodeResourcesFit" => Box::new(args.node_resources_fit()),
+        "PodTopologySpread" => Box::new(args.pod_topology_spread()),
+        "InterPodAffinity" => Box::new(args.inter_pod_affinity()),
+        "DefaultPreemption" => Box::new(args.default_preemption()),
         "NodeResourcesBalancedAllocation" => Box::new(args.node_resources_balanced_allocation()),
         "ImageLocality" => Box::new(ImageLocality),
         "DefaultBinder" => Box::new(DefaultBinder),

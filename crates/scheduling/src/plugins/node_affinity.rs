@@ -2,7 +2,7 @@
 
 use crate::{
     cluster::{Cluster, NodeRef},
-    framework::{ClusterEvent, Plugin, Point, PreFilter, Verdict, node_of, normalize_by_largest},
+    framework::{ClusterEvent, Plugin, PodRef, Point, PreFilter, Verdict, node_of, normalize_by_largest},
     node_selector::{NodeView, Preferred, Required},
     shape::Shape,
 };
@@ -27,11 +27,11 @@ impl Plugin for NodeAffinity {
         &[Point::PreFilter, Point::Filter, Point::PreScore, Point::Score]
     }
 
-    fn pre_filter(&self, shape: &Shape, cluster: &Cluster) -> PreFilter {
-        if shape.required.is_everything() && self.added_required.is_everything() {
+    fn pre_filter(&self, pod: PodRef<'_>, cluster: &Cluster) -> PreFilter {
+        if pod.shape.required.is_everything() && self.added_required.is_everything() {
             return PreFilter::Skip;
         }
-        match shape.required.pinned() {
+        match pod.shape.required.pinned() {
             Some(names) if names.is_empty() => PreFilter::Reject("pod affinity terms conflict".into()),
             Some(names) => PreFilter::Only(names.into_iter().filter_map(|name| cluster.find(name)).collect()),
             None => PreFilter::Continue,
@@ -60,13 +60,13 @@ impl Plugin for NodeAffinity {
         normalize_by_largest(scores, false);
     }
 
-    fn helps(&self, shape: &Shape, event: &ClusterEvent, cluster: &Cluster) -> bool {
+    fn helps(&self, pod: PodRef<'_>, event: &ClusterEvent, cluster: &Cluster) -> bool {
         let about_it = match event {
             ClusterEvent::NodeAdded(_) => true,
             ClusterEvent::NodeChanged(_, change) => change.labels,
-            ClusterEvent::PodFreed { .. } => false,
+            _ => false,
         };
-        about_it && node_of(event, cluster).is_some_and(|node| self.filter(shape, node) == Verdict::Fits)
+        about_it && node_of(event, cluster).is_some_and(|node| self.filter(pod.shape, node) == Verdict::Fits)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     cluster::{Cluster, NodeRef},
-    framework::{ClusterEvent, Plugin, Point, PreFilter, Verdict, node_of},
+    framework::{ClusterEvent, Plugin, PodRef, Point, PreFilter, Verdict, node_of},
     shape::Shape,
 };
 
@@ -18,8 +18,8 @@ impl Plugin for NodeName {
         &[Point::PreFilter, Point::Filter]
     }
 
-    fn pre_filter(&self, shape: &Shape, _cluster: &Cluster) -> PreFilter {
-        if shape.node_name.is_none() { PreFilter::Skip } else { PreFilter::Continue }
+    fn pre_filter(&self, pod: PodRef<'_>, _cluster: &Cluster) -> PreFilter {
+        if pod.shape.node_name.is_none() { PreFilter::Skip } else { PreFilter::Continue }
     }
 
     fn filter(&self, shape: &Shape, node: NodeRef<'_>) -> Verdict {
@@ -31,9 +31,9 @@ impl Plugin for NodeName {
         }
     }
 
-    fn helps(&self, shape: &Shape, event: &ClusterEvent, cluster: &Cluster) -> bool {
+    fn helps(&self, pod: PodRef<'_>, event: &ClusterEvent, cluster: &Cluster) -> bool {
         matches!(event, ClusterEvent::NodeAdded(_))
-            && node_of(event, cluster).is_some_and(|node| self.filter(shape, node) == Verdict::Fits)
+            && node_of(event, cluster).is_some_and(|node| self.filter(pod.shape, node) == Verdict::Fits)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     cluster::{Cluster, NodeRef},
-    framework::{ClusterEvent, Plugin, Point, PreFilter, Verdict},
+    framework::{ClusterEvent, Plugin, PodRef, Point, PreFilter, Verdict},
     shape::{HostPort, Shape},
 };
 
@@ -22,8 +22,8 @@ impl Plugin for NodePorts {
         &[Point::PreFilter, Point::Filter]
     }
 
-    fn pre_filter(&self, shape: &Shape, _cluster: &Cluster) -> PreFilter {
-        if shape.footprint.ports.is_empty() { PreFilter::Skip } else { PreFilter::Continue }
+    fn pre_filter(&self, pod: PodRef<'_>, _cluster: &Cluster) -> PreFilter {
+        if pod.shape.footprint.ports.is_empty() { PreFilter::Skip } else { PreFilter::Continue }
     }
 
     fn filter(&self, shape: &Shape, node: NodeRef<'_>) -> Verdict {
@@ -33,11 +33,12 @@ impl Plugin for NodePorts {
         Verdict::Fits
     }
 
-    fn helps(&self, shape: &Shape, event: &ClusterEvent, _cluster: &Cluster) -> bool {
+    fn helps(&self, pod: PodRef<'_>, event: &ClusterEvent, _cluster: &Cluster) -> bool {
         match event {
             ClusterEvent::NodeAdded(_) => true,
             ClusterEvent::NodeChanged(..) => false,
-            ClusterEvent::PodFreed { footprint, .. } => conflict(&shape.footprint.ports, &footprint.ports),
+            ClusterEvent::PodFreed { held, .. } => conflict(&pod.shape.footprint.ports, &held.footprint.ports),
+            _ => false,
         }
     }
 }

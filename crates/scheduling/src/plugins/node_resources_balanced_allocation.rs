@@ -3,7 +3,7 @@
 
 use crate::{
     cluster::{Cluster, NodeRef},
-    framework::{ClusterEvent, MAX_NODE_SCORE, Plugin, Point},
+    framework::{ClusterEvent, MAX_NODE_SCORE, Plugin, PodRef, Point},
     plugins::node_resources_fit::{Weighted, usage},
     shape::Shape,
 };
@@ -47,7 +47,7 @@ impl Plugin for NodeResourcesBalancedAllocation {
         ((1.0 - deviation(&shares[..known])) * MAX_NODE_SCORE as f64) as i64
     }
 
-    fn helps(&self, _shape: &Shape, _event: &ClusterEvent, _cluster: &Cluster) -> bool {
+    fn helps(&self, _pod: PodRef<'_>, _event: &ClusterEvent, _cluster: &Cluster) -> bool {
         false
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     cluster::{Cluster, NodeRef},
-    framework::{ClusterEvent, MAX_NODE_SCORE, Plugin, Point, Reason, Verdict, node_of},
+    framework::{ClusterEvent, MAX_NODE_SCORE, Plugin, PodRef, Point, Reason, Verdict, node_of},
     shape::Shape,
 };
 
@@ -137,10 +137,10 @@ impl Plugin for NodeResourcesFit {
         }
     }
 
-    fn helps(&self, shape: &Shape, event: &ClusterEvent, cluster: &Cluster) -> bool {
+    fn helps(&self, pod: PodRef<'_>, event: &ClusterEvent, cluster: &Cluster) -> bool {
         match event {
             ClusterEvent::NodeChanged(_, change) if !change.allocatable => false,
-            _ => node_of(event, cluster).is_some_and(|node| self.filter(shape, node) == Verdict::Fits),
+            _ => node_of(event, cluster).is_some_and(|node| self.filter(pod.shape, node) == Verdict::Fits),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     cluster::{Cluster, NodeRef},
-    framework::{ClusterEvent, Plugin, Point, Verdict, node_of},
+    framework::{ClusterEvent, Plugin, PodRef, Point, Verdict, node_of},
     shape::Shape,
 };
 
@@ -27,13 +27,13 @@ impl Plugin for NodeUnschedulable {
         Verdict::Fits
     }
 
-    fn helps(&self, shape: &Shape, event: &ClusterEvent, cluster: &Cluster) -> bool {
+    fn helps(&self, pod: PodRef<'_>, event: &ClusterEvent, cluster: &Cluster) -> bool {
         let about_it = match event {
             ClusterEvent::NodeAdded(_) => true,
             ClusterEvent::NodeChanged(_, change) => change.unschedulable,
-            ClusterEvent::PodFreed { .. } => false,
+            _ => false,
         };
-        about_it && node_of(event, cluster).is_some_and(|node| self.filter(shape, node) == Verdict::Fits)
+        about_it && node_of(event, cluster).is_some_and(|node| self.filter(pod.shape, node) == Verdict::Fits)
     }
 }
 

@@ -6,8 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     cluster::Cluster,
-    framework::{ClusterEvent, Plugin, Point},
-    shape::Shape,
+    framework::{ClusterEvent, Plugin, PodRef, Point},
 };
 
 /// Smaller keys leave the queue first.
@@ -31,7 +30,7 @@ impl Plugin for PrioritySort {
         &[Point::QueueSort]
     }
 
-    fn helps(&self, _shape: &Shape, _event: &ClusterEvent, _cluster: &Cluster) -> bool {
+    fn helps(&self, _pod: PodRef<'_>, _event: &ClusterEvent, _cluster: &Cluster) -> bool {
         false
     }
 }

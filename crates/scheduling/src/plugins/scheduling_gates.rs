@@ -3,7 +3,6 @@
 use crate::{
     cluster::Cluster,
     framework::{ClusterEvent, Plugin, PodRef, Point, Reason},
-    shape::Shape,
 };
 
 #[derive(Debug)]
@@ -27,22 +26,27 @@ impl Plugin for SchedulingGates {
     }
 
     /// Gates are the pod's own; nothing else in the cluster opens them.
-    fn helps(&self, _shape: &Shape, _event: &ClusterEvent, _cluster: &Cluster) -> bool {
+    fn helps(&self, _pod: PodRef<'_>, _event: &ClusterEvent, _cluster: &Cluster) -> bool {
         false
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::object::SchedulingGate;
+    use crate::{
+        object::SchedulingGate,
+        testing::{pod, waiting},
+    };
 
     #[test]
     fn waits_for_all_gates() {
-        let shape = Shape::default();
+        let mut pod = waiting(&pod(json!({})));
         let gates = [SchedulingGate { name: "a".into() }, SchedulingGate { name: "b/c".into() }];
-        let ask = |gates| SchedulingGates.pre_enqueue(PodRef { shape: &shape, gates });
-        assert_eq!(ask(&[]), Ok(()));
-        assert_eq!(ask(&gates), Err("waiting for scheduling gates: [a b/c]".into()));
+        assert_eq!(SchedulingGates.pre_enqueue(pod.to_plugins()), Ok(()));
+        pod.gates = gates.into();
+        assert_eq!(SchedulingGates.pre_enqueue(pod.to_plugins()), Err("waiting for scheduling gates: [a b/c]".into()));
     }
 }

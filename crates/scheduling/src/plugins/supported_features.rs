@@ -3,8 +3,7 @@
 
 use crate::{
     cluster::Cluster,
-    framework::{ClusterEvent, Plugin, Point, PreFilter},
-    shape::Shape,
+    framework::{ClusterEvent, Plugin, PodRef, Point, PreFilter},
 };
 
 #[derive(Debug)]
@@ -19,15 +18,15 @@ impl Plugin for SupportedFeatures {
         &[Point::PreFilter]
     }
 
-    fn pre_filter(&self, shape: &Shape, _cluster: &Cluster) -> PreFilter {
-        if shape.unsupported.is_empty() {
+    fn pre_filter(&self, pod: PodRef<'_>, _cluster: &Cluster) -> PreFilter {
+        if pod.shape.unsupported.is_empty() {
             return PreFilter::Skip;
         }
-        PreFilter::Reject(format!("this scheduler does not support {}", shape.unsupported.join(", ")).into())
+        PreFilter::Reject(format!("this scheduler does not support {}", pod.shape.unsupported.join(", ")).into())
     }
 
     /// Only a change of the pod itself helps.
-    fn helps(&self, _shape: &Shape, _event: &ClusterEvent, _cluster: &Cluster) -> bool {
+    fn helps(&self, _pod: PodRef<'_>, _event: &ClusterEvent, _cluster: &Cluster) -> bool {
         false
     }
 }
@@ -39,30 +38,21 @@ mod tests {
     use super::SupportedFeatures;
     use crate::{
         framework::{Plugin, PreFilter},
-        testing::{cluster, shape},
+        testing::{cluster, pod, waiting},
     };
 
     fn check(spec: Value, refused: Option<&'static str>) {
         let want = refused.map_or(PreFilter::Skip, |what| {
             PreFilter::Reject(format!("this scheduler does not support {what}").into())
         });
-        assert_eq!(SupportedFeatures.pre_filter(&shape(spec.clone()), &cluster(&[])), want, "{spec}");
+        let pod = waiting(&pod(spec.clone()));
+        assert_eq!(SupportedFeatures.pre_filter(pod.to_plugins(), &cluster(&[])), want, "{spec}");
     }
 
     #[test]
     fn pre_filter() {
         check(json!({}), None);
         check(json!({"volumes": [{"emptyDir": {}}, {"hostPath": {"path": "/"}}]}), None);
-        check(json!({"topologySpreadConstraints": [{"whenUnsatisfiable": "ScheduleAnyway"}]}), None);
-        check(json!({"affinity": {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{}]}}}), None);
-        let required = json!({"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone"}]});
-        check(json!({"affinity": {"podAffinity": required}}), Some("required pod affinity"));
-        check(json!({"affinity": {"podAntiAffinity": required}}), Some("required pod anti-affinity"));
-        check(
-            json!({"topologySpreadConstraints": [{"whenUnsatisfiable": "DoNotSchedule"}],
-                "volumes": [{"persistentVolumeClaim": {"claimName": "c"}}]}),
-            Some("topology spread constraints with DoNotSchedule, persistent volume claims"),
-        );
         check(json!({"resourceClaims": [{"name": "gpu"}]}), Some("resource claims"));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     cluster::{Cluster, NodeRef},
-    framework::{ClusterEvent, Plugin, Point, Verdict, node_of, normalize_by_largest},
+    framework::{ClusterEvent, Plugin, PodRef, Point, Verdict, node_of, normalize_by_largest},
     shape::Shape,
 };
 
@@ -38,13 +38,13 @@ impl Plugin for TaintToleration {
         normalize_by_largest(scores, true);
     }
 
-    fn helps(&self, shape: &Shape, event: &ClusterEvent, cluster: &Cluster) -> bool {
+    fn helps(&self, pod: PodRef<'_>, event: &ClusterEvent, cluster: &Cluster) -> bool {
         let about_it = match event {
             ClusterEvent::NodeAdded(_) => true,
             ClusterEvent::NodeChanged(_, change) => change.taints,
-            ClusterEvent::PodFreed { .. } => false,
+            _ => false,
         };
-        about_it && node_of(event, cluster).is_some_and(|node| self.filter(shape, node) == Verdict::Fits)
+        about_it && node_of(event, cluster).is_some_and(|node| self.filter(pod.shape, node) == Verdict::Fits)
     }
 }
 

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-const NEVER: fn(&Waiting, PluginSet, &ClusterEvent) -> bool = |_, _, _| false;
-const ALWAYS: fn(&Waiting, PluginSet, &ClusterEvent) -> bool = |_, _, _| true;
+const NEVER: fn(&Waiting, PluginSet, &ClusterEvent) -> Help = |_, _, _| Help::No;
+const ALWAYS: fn(&Waiting, PluginSet, &ClusterEvent) -> Help = |_, _, _| Help::All;
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap()
@@ -19,11 +19,19 @@ fn pod(name: &str, priority: i32) -> Waiting {
         namespace: "default".into(),
         name: name.into(),
         profile: 0,
-        shape: Arc::new(Shape::default()),
+        shape: shape(),
+        peers: Arc::default(),
+        volumes: None,
         priority,
         may_preempt: true,
         gates: Vec::new(),
     }
+}
+
+/// The same for all pods, as of one ReplicaSet.
+fn shape() -> Arc<Shape> {
+    static SHAPE: std::sync::OnceLock<Arc<Shape>> = std::sync::OnceLock::new();
+    SHAPE.get_or_init(Arc::default).clone()
 }
 
 fn refused() -> Failure {
@@ -198,7 +206,7 @@ proptest! {
                         q.failed(&name, failure, at(now), gated[&name], NEVER);
                     }
                 }
-                Op::Event(helps) => q.event(event(), at(now), |_, _, _| helps),
+                Op::Event(helps) => q.event(event(), at(now), |_, _, _| if helps { Help::All } else { Help::No }),
                 Op::Later(millis) => now += i64::from(millis),
             }
             let c = q.counts();

@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
 
+mod preemption;
+
 use super::*;
 use crate::config::KubeSchedulerConfiguration;
 
@@ -40,7 +42,11 @@ impl World {
     fn next(&mut self) -> Option<String> {
         Some(match self.scheduler.next(self.now, 0, &mut |_| {})? {
             Attempt::Placed(p) => format!("{}→{}", p.pod.pod.name, p.node),
-            Attempt::Unschedulable { pod, message } => format!("{}: {message}", pod.pod.name),
+            Attempt::Unschedulable { pod, nomination: Nomination::Evict(room), .. } => {
+                let victims: Vec<_> = room.victims.iter().map(|victim| &*victim.name).collect();
+                format!("{}: evicts {} from {}", pod.pod.name, victims.join(" "), room.node)
+            }
+            Attempt::Unschedulable { pod, message, .. } => format!("{}: {message}", pod.pod.name),
         })
     }
 
@@ -97,9 +103,9 @@ fn explains_in_upstreams_words() {
         "pinned: 0/5 nodes are available: 1 node(s) had untolerated taint {{k: v}}, 4 node(s) didn't satisfy plugin(s) \
          [NodeAffinity]. preemption: 0/5 nodes are available: 5 {HELPLESS}."
     ));
-    world.pod("claims", json!({"volumes": [{"persistentVolumeClaim": {"claimName": "c"}}]}));
+    world.pod("claims", json!({"resourceClaims": [{"name": "gpu"}]}));
     world.expect(&format!(
-        "claims: 0/5 nodes are available: this scheduler does not support persistent volume claims. \
+        "claims: 0/5 nodes are available: this scheduler does not support resource claims. \
          preemption: 0/5 nodes are available: 5 {HELPLESS}."
     ));
 }
@@ -119,7 +125,7 @@ fn says_of_preemption_only_what_is_true() {
          preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.",
     );
     world.pod("higher", with(json!({"priority": 6})));
-    world.expect("higher: 0/1 nodes are available: 1 Insufficient cpu.");
+    world.expect("higher: evicts low from n0");
     world.pod("never", with(json!({"priority": 6, "preemptionPolicy": "Never"})));
     world.expect(
         "never: 0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never.",
@@ -235,7 +241,7 @@ fn each_scheduler_name_has_its_profile_and_others_are_left_alone() {
 fn a_node_that_goes_and_comes_back_keeps_its_pods() {
     let mut world = World::new(&[node("1")]);
     world.pod("bound", json!({"nodeName": "n0", "containers": cpu("1")["containers"]}));
-    world.scheduler.remove_node("n0");
+    world.scheduler.remove_node("n0", world.now);
     world.pod("a", cpu("1"));
     world.expect("a: no nodes available to schedule pods");
     world.later(60);

@@ -4,13 +4,30 @@
 //! the moment it is given a node until the watch shows it bound (or the binding fails and it is forgotten); it counts
 //! like any other meanwhile. Pods may be known before their node is: such a node holds them but is not *live*.
 
+mod budgets;
+pub mod journal;
+mod nominated;
+mod placed;
+mod topology;
+mod workloads;
+
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::Arc,
 };
 
+use budgets::Budgets;
+use journal::{Census, Journal};
+use nominated::Nominations;
+use placed::Placed;
+pub use placed::{Held, PodChange, PodId, Resident};
+pub use topology::Domains;
+use topology::Topologies;
+use workloads::Workloads;
+
 use crate::{
     object,
+    peers::{LabelSet, Peers},
     resources::Resources,
     shape::{Footprint, HostPort, Shared, normalized_image},
 };
@@ -95,15 +112,6 @@ impl Columns {
     }
 }
 
-/// A pod that has a node.
-#[derive(Debug)]
-struct Placed {
-    node: NodeId,
-    footprint: Arc<Footprint>,
-    priority: i32,
-    assumed: bool,
-}
-
 #[derive(Debug, Default)]
 pub struct Cluster {
     by_name: HashMap<Arc<str>, NodeId>,
@@ -118,18 +126,29 @@ pub struct Cluster {
     pub non_zero_memory: Vec<i64>,
     pub unschedulable: Vec<bool>,
     taints: Vec<Arc<[Taint]>>,
-    labels: Vec<Vec<(Arc<str>, Arc<str>)>>,
+    labels: Vec<LabelSet>,
     images: Vec<Vec<(Arc<str>, i64)>>,
     ports: Vec<Vec<HostPort>>,
-    /// How many placed pods have each priority.
-    priorities: Vec<Vec<(i32, u32)>>,
     nodes_with_image: HashMap<Arc<str>, u32>,
-    placed: HashMap<Arc<str>, Placed>,
+    placed: Vec<Option<Placed>>,
+    free_pods: Vec<PodId>,
+    by_uid: HashMap<Arc<str>, PodId>,
+    on_node: Vec<Vec<PodId>>,
+    census: Census,
+    journal: Journal,
+    nominations: Nominations,
+    workloads: Workloads,
+    budgets: Budgets,
+    topologies: Topologies,
+    namespaces: HashMap<Arc<str>, Arc<LabelSet>>,
     footprints: Shared<Footprint>,
+    peers: Shared<Peers>,
     strings: Shared<str>,
     taint_sets: Shared<[Taint]>,
     last_generation: u64,
     images_generation: u64,
+    labels_generation: u64,
+    topology_generation: u64,
 }
 
 /// One node of the cluster.
@@ -165,9 +184,8 @@ impl<'a> NodeRef<'a> {
         self.cluster.images[self.id.index()].iter().find(|(name, _)| **name == *image).map(|(_, size)| *size)
     }
 
-    /// A pod of lower priority is placed here.
-    pub fn has_pod_below(self, priority: i32) -> bool {
-        self.cluster.priorities[self.id.index()].iter().any(|(p, _)| *p < priority)
+    pub fn label(self, key: &str) -> Option<&'a str> {
+        self.labels().iter().find(|(have, _)| **have == *key).map(|(_, value)| &**value)
     }
 }
 
@@ -208,8 +226,49 @@ impl Cluster {
         self.nodes_with_image.get(image).copied().unwrap_or(0)
     }
 
+    /// Grows whenever nodes come or go, or change their labels or taints, and when labels of a namespace change: who
+    /// counts pods by domain has to count again.
+    pub fn topology_generation(&self) -> u64 {
+        self.topology_generation
+    }
+
+    pub fn census(&self) -> &Census {
+        &self.census
+    }
+
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Of a namespace that is not known, none.
+    pub fn namespace_labels(&self, name: &str) -> Arc<LabelSet> {
+        self.namespaces.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Takes over a namespace as the watch shows it; true if its labels are new.
+    pub fn set_namespace(&mut self, namespace: &object::Namespace) -> bool {
+        let labels: LabelSet = namespace.metadata.labels.iter().map(|(k, v)| self.strings.pair(k, v)).collect();
+        let known = self.namespaces.get(&*namespace.metadata.name);
+        if known.is_some_and(|known| **known == labels) {
+            return false;
+        }
+        self.namespaces.insert(namespace.metadata.name.as_ref().into(), Arc::new(labels));
+        self.topology_generation += 1;
+        true
+    }
+
+    pub fn remove_namespace(&mut self, name: &str) {
+        if self.namespaces.remove(name).is_some() {
+            self.topology_generation += 1;
+        }
+    }
+
     pub fn share_footprint(&mut self, footprint: Footprint) -> Arc<Footprint> {
         self.footprints.share(footprint)
+    }
+
+    pub fn share_peers(&mut self, peers: Peers) -> Arc<Peers> {
+        self.peers.share(peers)
     }
 
     fn touch(&mut self, id: NodeId) {
@@ -235,7 +294,7 @@ impl Cluster {
             self.labels.push(Vec::new());
             self.images.push(Vec::new());
             self.ports.push(Vec::new());
-            self.priorities.push(Vec::new());
+            self.on_node.push(Vec::new());
             NodeId(u32::try_from(self.names.len() - 1).expect("fewer than four billion nodes"))
         });
         self.names[id.index()] = shared.clone();
@@ -255,12 +314,7 @@ impl Cluster {
 
         let allocatable = Resources::from_list(&node.status.allocatable);
         let pods = node.status.allocatable.get("pods").map_or(0, api_types::Quantity::value);
-        let labels: Vec<_> = node
-            .metadata
-            .labels
-            .iter()
-            .map(|(k, v)| (self.strings.share(k.as_str()), self.strings.share(v.as_str())))
-            .collect();
+        let labels: LabelSet = node.metadata.labels.iter().map(|(k, v)| self.strings.pair(k, v)).collect();
         let taints = self.taints_of(node);
         let change = NodeChange {
             allocatable: self.allocatable.row(i) != allocatable || self.allocatable.pods[i] != pods,
@@ -269,6 +323,8 @@ impl Cluster {
             unschedulable: self.unschedulable[i] != node.spec.unschedulable,
         };
         let images_changed = self.set_images(i, node);
+        self.labels_generation += u64::from(added || change.labels);
+        self.topology_generation += u64::from(added || change.labels || change.taints);
         if added || change.any() || images_changed {
             self.allocatable.set(i, allocatable);
             self.allocatable.pods[i] = pods;
@@ -329,6 +385,11 @@ impl Cluster {
         self.set_images(id.index(), &object::Node::default());
         self.present[id.index()] = false;
         self.live.retain(|other| *other != id);
+        self.labels_generation += 1;
+        self.topology_generation += 1;
+        for uid in self.nominated_on(id).map(|pod| pod.uid.clone()).collect::<Vec<_>>() {
+            self.denominate(&uid);
+        }
         self.touch(id);
         self.release_if_unused(id);
     }
@@ -345,94 +406,5 @@ impl Cluster {
         self.taints[i] = Arc::from([]);
         self.unschedulable[i] = false;
         self.free.push(id);
-    }
-
-    /// Counts a pod on the node it has just been given, before the API server knows.
-    pub fn assume(&mut self, uid: &Arc<str>, node: NodeId, footprint: Arc<Footprint>, priority: i32) {
-        self.remove_pod(uid);
-        self.account(node, &footprint, priority, 1);
-        self.placed.insert(uid.clone(), Placed { node, footprint, priority, assumed: true });
-    }
-
-    /// A pod's binding failed: its place is free again, unless the watch has shown it bound after all.
-    pub fn forget(&mut self, uid: &str) -> Option<(NodeId, Arc<Footprint>)> {
-        if self.placed.get(uid).is_some_and(|pod| pod.assumed) { self.remove_pod(uid) } else { None }
-    }
-
-    pub fn is_placed(&self, uid: &str) -> bool {
-        self.placed.contains_key(uid)
-    }
-
-    pub fn is_assumed(&self, uid: &str) -> bool {
-        self.placed.get(uid).is_some_and(|pod| pod.assumed)
-    }
-
-    /// The number of pods that have a node.
-    pub fn pods(&self) -> usize {
-        self.placed.len()
-    }
-
-    /// Takes over a bound pod as the watch shows it. Answers what it held before, if that was another node or more.
-    pub fn set_pod(&mut self, pod: &object::Pod, node: &str) -> Option<(NodeId, Arc<Footprint>)> {
-        let footprint = self.footprints.share(Footprint::of(pod));
-        let priority = pod.spec.priority.unwrap_or(0);
-        let node = self.row_for(node);
-        if let Some(known) = self.placed.get_mut(&*pod.metadata.uid)
-            && (known.node, known.priority) == (node, priority)
-            && known.footprint == footprint
-        {
-            known.assumed = false;
-            return None;
-        }
-        let before = self.remove_pod(&pod.metadata.uid);
-        self.account(node, &footprint, priority, 1);
-        self.placed.insert(pod.metadata.uid.as_ref().into(), Placed { node, footprint, priority, assumed: false });
-        before
-    }
-
-    /// The pod is gone or has ended. Answers what it held.
-    pub fn remove_pod(&mut self, uid: &str) -> Option<(NodeId, Arc<Footprint>)> {
-        let Placed { node, footprint, priority, .. } = self.placed.remove(uid)?;
-        self.account(node, &footprint, priority, -1);
-        self.release_if_unused(node);
-        Some((node, footprint))
-    }
-
-    fn account(&mut self, node: NodeId, footprint: &Footprint, priority: i32, sign: i64) {
-        let i = node.index();
-        let held = &footprint.requests;
-        self.requested.milli_cpu[i] += sign * held.milli_cpu;
-        self.requested.memory[i] += sign * held.memory;
-        self.requested.ephemeral_storage[i] += sign * held.ephemeral_storage;
-        self.requested.pods[i] += sign;
-        if !held.extended.is_empty() {
-            let mut row = self.requested.row(i);
-            let extended = Resources { extended: held.extended.clone(), ..Resources::default() };
-            if sign > 0 {
-                row.add_all(&extended)
-            } else {
-                row.subtract_all(&extended)
-            }
-            self.requested.extended[i] = row.extended;
-        }
-        self.non_zero_milli_cpu[i] += sign * footprint.non_zero_milli_cpu;
-        self.non_zero_memory[i] += sign * footprint.non_zero_memory;
-        for port in &footprint.ports {
-            if sign > 0 {
-                self.ports[i].push(port.clone());
-            } else if let Some(at) = self.ports[i].iter().position(|have| have == port) {
-                self.ports[i].swap_remove(at);
-            }
-        }
-        let priorities = &mut self.priorities[i];
-        match priorities.iter().position(|(p, _)| *p == priority) {
-            None => priorities.push((priority, 1)),
-            Some(at) if sign > 0 => priorities[at].1 += 1,
-            Some(at) if priorities[at].1 > 1 => priorities[at].1 -= 1,
-            Some(at) => {
-                priorities.swap_remove(at);
-            }
-        }
-        self.touch(node);
     }
 }
