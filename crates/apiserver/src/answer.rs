@@ -92,7 +92,9 @@ pub fn accepts_gzip(headers: &HeaderMap) -> bool {
 pub fn compress(response: Answer, headers: &HeaderMap) -> Answer {
     let (mut parts, body) = response.into_parts();
     let Body::Full(bytes) = &body else { return Response::from_parts(parts, body) };
-    if bytes.len() < COMPRESS_FROM || !accepts_gzip(headers) {
+    // Some documents are kept compressed.
+    let is_done = parts.headers.contains_key(header::CONTENT_ENCODING);
+    if is_done || bytes.len() < COMPRESS_FROM || !accepts_gzip(headers) {
         return Response::from_parts(parts, body);
     }
     match gzip::whole(bytes) {
