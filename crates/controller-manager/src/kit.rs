@@ -121,6 +121,11 @@ pub trait Reconciler: Send + Sync + 'static {
 
     /// `None`: there is nothing of that name any more.
     fn decide(&self, key: &Key, extra: Extra<'_>) -> Option<Decision>;
+
+    /// Waits until the caches can be decided on, where having our own last write is not enough.
+    fn ready(&self, _key: &Key) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// A controller that needs more than caches to decide.
@@ -235,6 +240,7 @@ impl<R: Reconciler> Work for Brain<R> {
     const NAME: &'static str = R::NAME;
 
     async fn work(&self, key: &Key) -> Result<Option<Duration>, Failed> {
+        self.reconciler.ready(key).await;
         let failure = self.failures.lock().get(key).cloned();
         let extra = Extra { live: None, failure: failure.as_ref(), now: self.clock.now() };
         let plan = match self.reconciler.decide(key, extra) {

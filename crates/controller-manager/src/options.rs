@@ -91,6 +91,18 @@ pub struct Options {
     #[arg(long, default_value_t = 5)]
     pub concurrent_replicaset_syncs: usize,
 
+    /// Jobs synced at once
+    #[arg(long, default_value_t = 5)]
+    pub concurrent_job_syncs: usize,
+
+    /// CronJobs synced at once
+    #[arg(long, default_value_t = 5)]
+    pub concurrent_cron_job_syncs: usize,
+
+    /// Finished jobs looked at at once for the end of their time
+    #[arg(long, default_value_t = 5)]
+    pub concurrent_ttl_after_finished_syncs: usize,
+
     /// Services whose endpoint slices are synced at once
     #[arg(long, default_value_t = 5)]
     pub concurrent_service_endpoint_syncs: usize,

@@ -10,6 +10,7 @@ pub mod cidr;
 pub mod cron_job;
 pub mod daemon_set;
 pub mod deployment;
+pub mod disruption;
 pub mod endpoint_slice;
 pub mod endpoints;
 pub mod garbage_collector;
@@ -27,6 +28,7 @@ pub mod stateful_set;
 pub mod taint_eviction;
 mod template;
 pub mod time;
+pub mod ttl_after_finished;
 pub mod view;
 
 #[cfg(test)]

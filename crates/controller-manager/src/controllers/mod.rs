@@ -2,10 +2,13 @@
 
 mod certificate_approving;
 mod certificate_signing;
+mod cron_job;
 mod deployment;
+mod disruption;
 mod endpoint_slice;
 mod endpoints;
 mod garbage_collector;
+mod job;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
@@ -16,6 +19,7 @@ mod selected;
 mod service_account;
 mod signer;
 mod taint_eviction;
+mod ttl_after_finished;
 
 use tokio::task::JoinHandle;
 
@@ -29,10 +33,13 @@ type Start = fn(&Context) -> anyhow::Result<Vec<JoinHandle<()>>>;
 const ALL: &[(&str, Start)] = &[
     ("certificatesigningrequest-approving-controller", certificate_approving::start),
     ("certificatesigningrequest-signing-controller", certificate_signing::start),
+    ("cronjob-controller", cron_job::start),
     ("deployment-controller", deployment::start),
+    ("disruption-controller", disruption::start),
     ("endpoints-controller", endpoints::start),
     ("endpointslice-controller", endpoint_slice::start),
     ("garbage-collector-controller", garbage_collector::start),
+    ("job-controller", job::start),
     ("namespace-controller", namespace::start),
     ("node-ipam-controller", node_ipam::start),
     ("node-lifecycle-controller", node_lifecycle::start),
@@ -41,6 +48,7 @@ const ALL: &[(&str, Start)] = &[
     ("root-ca-certificate-publisher-controller", root_ca_publisher::start),
     ("serviceaccount-controller", service_account::start),
     ("taint-eviction-controller", taint_eviction::start),
+    ("ttl-after-finished-controller", ttl_after_finished::start),
 ];
 
 /// Starts those that are switched on.

@@ -5,7 +5,7 @@
 //! ends between them: its uid goes to `status.uncountedTerminatedPods`; its finalizer goes; the uid becomes a count. One
 //! plan does the first two for some pods and the third for those of the plan before.
 //!
-//! It does not decide when a finished job is deleted , and leaves
+//! It does not decide when a finished job is deleted ([`ttl_after_finished`](crate::ttl_after_finished)), and leaves
 //! jobs alone that another controller manages (`spec.managedBy`).
 
 mod backoff;
