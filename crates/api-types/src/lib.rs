@@ -9,6 +9,7 @@ pub mod names;
 pub mod object;
 pub mod plan;
 pub mod quantity;
+pub mod quota;
 pub mod selector;
 pub mod status;
 

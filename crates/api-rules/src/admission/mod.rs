@@ -11,6 +11,7 @@ mod node_restriction;
 mod persistent_volume_claim_resize;
 mod priority;
 mod runtime_class;
+pub mod resource_quota;
 mod service_account;
 mod taint_nodes_by_condition;
 
