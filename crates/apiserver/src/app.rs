@@ -13,6 +13,7 @@ use crate::{
     discovery::Discovery,
     node_proxy::NodeProxy,
     openapi::OpenApi,
+    quota::Quotas,
     reviews::Reviews,
     service_alloc::ServiceAllocator,
     tokens::Tokens,
@@ -31,6 +32,7 @@ pub struct App {
     pub openapi: OpenApi,
     pub node_proxy: NodeProxy,
     pub services: Arc<ServiceAllocator>,
+    pub quotas: Quotas,
     pub checks: Arc<Checks>,
     pub shutdown: Shutdown,
     /// Of answers that are large.
@@ -53,6 +55,7 @@ impl App {
             discovery: Discovery::new(&server_address(&core)),
             openapi: OpenApi::new(),
             node_proxy: NodeProxy::new(core.clone()),
+            quotas: Quotas::new(core.clone()),
             authorizer,
             services,
             tokens,

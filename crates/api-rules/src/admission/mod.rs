@@ -6,13 +6,15 @@
 
 mod default_class;
 mod default_toleration_seconds;
+mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
 mod persistent_volume_claim_resize;
 mod priority;
-mod runtime_class;
 pub mod resource_quota;
+mod runtime_class;
 mod service_account;
+mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
 
 use std::sync::Arc;
@@ -80,6 +82,9 @@ pub trait World {
     /// All objects of a cluster-scoped resource.
     fn list(&self, group: &str, resource: &str) -> Vec<Arc<Value>>;
 
+    /// The objects of a resource in a namespace, by name.
+    fn list_in(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Value>>;
+
     /// Letters for a generated name, as many as `generateName` adds.
     fn suffix(&self) -> String;
 }
@@ -104,12 +109,14 @@ pub trait Plugin: Sync {
 pub fn plugins() -> &'static [&'static dyn Plugin] {
     &[
         &namespace_lifecycle::NamespaceLifecycle,
+        &limit_ranger::LimitRanger,
         &service_account::ServiceAccount,
         &node_restriction::NodeRestriction,
         &taint_nodes_by_condition::TaintNodesByCondition,
         &priority::Priority,
         &default_toleration_seconds::DefaultTolerationSeconds,
         &default_class::DefaultStorageClass,
+        &storage_object_in_use_protection::StorageObjectInUseProtection,
         &persistent_volume_claim_resize::PersistentVolumeClaimResize,
         &runtime_class::RuntimeClass,
         &default_class::DefaultIngressClass,

@@ -53,6 +53,11 @@ impl World for Cluster {
         self.0.iter().filter(|(g, r, ..)| (*g, *r) == (group, resource)).map(|(.., o)| Arc::clone(o)).collect()
     }
 
+    fn list_in(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Value>> {
+        let here = self.0.iter().filter(|(g, r, n, _)| (*g, *r, *n) == (group, resource, namespace));
+        here.map(|(.., o)| Arc::clone(o)).collect()
+    }
+
     fn suffix(&self) -> String {
         "abcde".to_owned()
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{GroupResource, Quantity};
 
-pub use pod::missing;
+pub use pod::{missing, total as pod_total};
 pub use scopes::matches;
 
 /// Amounts by the names of `spec.hard`.

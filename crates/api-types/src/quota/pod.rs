@@ -57,8 +57,8 @@ fn list<'a>(pod: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
     pod["spec"][field].as_array().into_iter().flatten()
 }
 
-/// `which`: requests or limits.
-fn total(pod: &Value, which: &str) -> Amounts {
+/// What the pod has in all; `which`: requests or limits.
+pub fn total(pod: &Value, which: &str) -> Amounts {
     let of = |container: &Value| amounts(&container["resources"][which]);
     let mut sum = Amounts::new();
     list(pod, "containers").for_each(|container| add(&mut sum, &of(container)));

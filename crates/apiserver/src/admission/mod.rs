@@ -75,6 +75,12 @@ impl World for Cached<'_> {
         all.iter().flat_map(|all| all.iter()).map(|object| Arc::new(object.value())).collect()
     }
 
+    fn list_in(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Value>> {
+        let all = self.core.cached_list(group, resource);
+        let here = all.iter().flat_map(|all| all.range(Some(namespace), None));
+        here.map(|object| Arc::new(object.value())).collect()
+    }
+
     fn suffix(&self) -> String {
         self.core.random.suffix()
     }

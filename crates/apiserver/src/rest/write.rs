@@ -15,6 +15,7 @@ use super::{Call, ownership::New};
 use crate::{
     answer,
     claims::Claims,
+    quota::{About, Charge},
     request::{AdmissionRequest, Operation},
 };
 
@@ -84,6 +85,7 @@ impl Call<'_> {
         claims: Claims,
         dry_run: bool,
     ) -> Result<Written, Status> {
+        let charge = self.charge(name, current, Some(&new.value)).await?;
         let value = to_stored(self.served.kind.to_storage(new.value));
         let stored: Bytes = encode_with(&value, &new.managed).into();
         if dry_run {
@@ -96,7 +98,7 @@ impl Call<'_> {
             None => None,
         };
         let write = Write::Put { key: self.key(name)?, value: stored.clone(), lease };
-        match self.commit(name, current, write, claims).await? {
+        match self.commit(name, current, write, claims, charge).await? {
             Outcome::Committed { revision } => {
                 let json = store::object::with_revision(&stored, revision);
                 Ok(Written::Stored(json.ok_or_else(|| Status::internal("an object without metadata was written"))?))
@@ -107,8 +109,9 @@ impl Call<'_> {
 
     /// Removes what is at `current`, with all claims, or learns who was faster.
     pub async fn remove(&self, name: &str, current: &Current, claims: Claims) -> Result<Written, Status> {
+        let charge = self.charge(name, Some(current), None).await?;
         let write = Write::delete(self.key(name)?);
-        match self.commit(name, Some(current), write, claims).await? {
+        match self.commit(name, Some(current), write, claims, charge).await? {
             Outcome::Committed { .. } => Ok(Written::Stored(current.object.body())),
             Outcome::Refused { current, .. } => self.raced(current),
         }
@@ -120,14 +123,36 @@ impl Call<'_> {
         current: Option<&Current>,
         write: Write,
         claims: Claims,
+        charge: Option<Charge>,
     ) -> Result<Outcome, Status> {
         let revision = current.map_or(0, |current| current.object.revision());
         let mut checks = vec![Check::unchanged(self.key(name)?, revision)];
         checks.extend(claims.checks);
         let mut writes = vec![write];
         writes.extend(claims.writes);
-        let outcome = self.core().store.commit(Transaction { checks, writes }).await;
-        outcome.map_err(answer::store_error)
+        let turn = charge.map(|mut charge| {
+            let claims = std::mem::take(&mut charge.claims);
+            checks.extend(claims.checks);
+            writes.extend(claims.writes);
+            charge
+        });
+        let outcome = self.core().store.commit(Transaction { checks, writes }).await.map_err(answer::store_error)?;
+        if let (Some(turn), Outcome::Committed { revision }) = (turn, &outcome) {
+            turn.committed(*revision);
+        }
+        Ok(outcome)
+    }
+
+    /// What the change takes from the namespace's quotas, or gives back.
+    async fn charge(
+        &self,
+        name: &str,
+        current: Option<&Current>,
+        new: Option<&Value>,
+    ) -> Result<Option<Charge>, Status> {
+        let old = current.map(|current| &current.value);
+        let (served, namespace) = (self.served, self.namespace());
+        self.app.quotas.charge(About { served, namespace, name, old, new }).await
     }
 
     fn raced(&self, current: Vec<Option<KeyValue>>) -> Result<Written, Status> {

@@ -7,6 +7,7 @@ mod harness;
 mod owners;
 mod pods;
 mod protobuf;
+mod quotas;
 mod reads;
 mod watches;
 mod writes;
