@@ -13,7 +13,7 @@ use api_rules::{
 use api_types::Status;
 use parking_lot::Mutex;
 use serde_json::Value;
-use store::{Check, Freshness, Object, ResourceRef, Revision, Write};
+use store::{Check, Freshness, Object, ResourceRef, Write, backend::Revision};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 use crate::{answer, claims::Claims, core::Core, registry::Served};
