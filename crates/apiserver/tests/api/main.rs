@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails by panicking")]
 
 mod deletes;
+mod discovery;
+mod every_kind;
 mod harness;
 mod owners;
 mod pods;
