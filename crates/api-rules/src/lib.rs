@@ -9,6 +9,7 @@ pub mod apply;
 pub mod authz;
 mod columns;
 pub mod document;
+pub mod eviction;
 pub mod intern;
 pub mod kind;
 pub mod kinds;
