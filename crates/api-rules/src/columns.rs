@@ -36,7 +36,7 @@ fn row(line: &'static str, names: &Names) -> Option<Column> {
 }
 
 /// What a column says; upstream takes it from the documentation of the field shown.
-const fn describe(column: &'static str) -> &'static str {
+pub const fn describe(column: &'static str) -> &'static str {
     match column.as_bytes() {
         b"Name" => {
             "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names"

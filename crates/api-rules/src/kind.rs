@@ -210,6 +210,13 @@ pub trait Kind: Send + Sync {
         None
     }
 
+    /// The text for a `Warning` header that every request for this kind is answered with.
+    fn deprecation(&self) -> Option<&str> {
+        None
+    }
+    /// Changes an object when it is deleted for the first time, before anything decides whether it goes at once.
+    fn prepare_delete(&self, _object: &mut Value, _now: Timestamp) {}
+
     /// Whether PUT of a missing object creates it.
     fn creates_on_update(&self) -> bool;
     /// Whether PUT without a resourceVersion is taken as "whatever is there".
@@ -223,6 +230,10 @@ pub trait Kind: Send + Sync {
 
     /// What field selectors may name, besides `metadata.name` and `metadata.namespace`.
     fn selectable_fields(&self) -> &[&'static str];
+    /// The selectable fields of all versions that share the storage.
+    fn stored_fields(&self) -> &[&'static str] {
+        self.selectable_fields()
+    }
     /// The value of a selectable field (the two of metadata included); unset reads as `""`.
     fn field(&self, object: &Value, field: &str) -> Option<String>;
 

@@ -27,8 +27,6 @@ pub const STORED: &[&str] = &["create", "delete", "deletecollection", "get", "li
 pub const ANSWERED: &[&str] = &["create"];
 /// Verbs of most subresources.
 pub const GET_PATCH_UPDATE: &[&str] = &["get", "patch", "update"];
-/// Verbs of what is passed on, whatever its method.
-pub const PROXIED: &[&str] = &["create", "delete", "get", "patch", "update"];
 
 /// The `status` subresource of a kind.
 pub const fn status_of(names: &Names) -> Subresource {
@@ -78,6 +76,8 @@ pub trait Resource: Send + Sync + 'static {
     fn prepare_create(_object: &mut Value, _context: &Context) {}
     /// After `status` (or, on the status subresource, everything else) has been put back to the old state.
     fn prepare_update(_new: &mut Value, _old: &Value, _subresource: Option<&str>, _context: &Context) {}
+    /// Before anything decides whether a deleted object goes at once.
+    fn prepare_delete(_object: &mut Value, _now: Timestamp) {}
     fn validate(_object: &Self::Object, _errors: &mut Vec<FieldError>) {}
     /// What holds for new objects only, besides `validate`.
     fn validate_create(_object: &Self::Object, _errors: &mut Vec<FieldError>) {}
@@ -139,18 +139,9 @@ impl<R: Resource> Typed<R> {
         let schema = schema_of::<R>();
         let findings =
             schema::decode::normalise(&mut object, schema).map_err(|e| Self::cannot_be_handled(R::NAMES.kind, e))?;
-        let named = |what: &str, paths: Vec<String>| {
-            paths.into_iter().map(move |path| format!("{what} field {path:?}")).collect::<Vec<_>>()
-        };
-        let mut found = named("duplicate", duplicates);
-        found.extend(named("unknown", findings.unknown));
-        match validation {
-            FieldValidation::Strict if !found.is_empty() => {
-                Err(Self::cannot_be_handled(R::NAMES.kind, format!("strict decoding error: {}", found.join(", "))))
-            }
-            FieldValidation::Warn => Ok(Decoded { object, warnings: found }),
-            _ => Ok(Decoded { object, warnings: Vec::new() }),
-        }
+        judge(object, duplicates, findings.unknown, validation, |found| {
+            Self::cannot_be_handled(R::NAMES.kind, format!("strict decoding error: {found}"))
+        })
     }
 }
 
@@ -158,8 +149,28 @@ fn schema_of<R: Resource>() -> &'static Type {
     schema::registry().find(&R::Object::schema_name()).expect("every kind of the list registered its schema")
 }
 
+/// What becomes of an object with duplicate and unknown fields: `strict` makes the error of all of them.
+pub(crate) fn judge(
+    object: Value,
+    duplicates: Vec<String>,
+    unknown: Vec<String>,
+    validation: FieldValidation,
+    strict: impl FnOnce(&str) -> Status,
+) -> Result<Decoded, Status> {
+    let named = |what: &str, paths: Vec<String>| {
+        paths.into_iter().map(move |path| format!("{what} field {path:?}")).collect::<Vec<_>>()
+    };
+    let mut found = named("duplicate", duplicates);
+    found.extend(named("unknown", unknown));
+    match validation {
+        FieldValidation::Strict if !found.is_empty() => Err(strict(&found.join(", "))),
+        FieldValidation::Warn => Ok(Decoded { object, warnings: found }),
+        _ => Ok(Decoded { object, warnings: Vec::new() }),
+    }
+}
+
 /// Fills in a missing `apiVersion` and `kind`; refuses others than ours.
-fn set_type(object: &mut Value, names: &Names) -> Result<(), Status> {
+pub(crate) fn set_type(object: &mut Value, names: &Names) -> Result<(), Status> {
     let ours = names.api_version();
     let Some(members) = object.as_object_mut() else { return Ok(()) };
     let given = |name: &str| members.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -299,6 +310,10 @@ impl<R: Resource> Kind for Typed<R> {
 
     fn not_enforced(&self) -> Option<&'static str> {
         R::NOT_ENFORCED
+    }
+
+    fn prepare_delete(&self, object: &mut Value, now: Timestamp) {
+        R::prepare_delete(object, now);
     }
 
     fn creates_on_update(&self) -> bool {

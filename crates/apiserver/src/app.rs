@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use component::{Shutdown, health::Checks};
+use component::{
+    Shutdown,
+    health::{Checks, Flag},
+};
 
 use crate::{
     admission::Chain,
@@ -34,6 +37,8 @@ pub struct App {
     pub services: Arc<ServiceAllocator>,
     pub quotas: Quotas,
     pub checks: Arc<Checks>,
+    /// Whether the custom resources defined at the start are served.
+    pub definitions: Flag,
     pub shutdown: Shutdown,
     /// Of answers that are large.
     pub(crate) turns: Arc<Turns>,
@@ -60,6 +65,7 @@ impl App {
             services,
             tokens,
             core,
+            definitions: checks.flag("crd-informer-synced"),
             checks,
             shutdown,
             turns: Arc::default(),

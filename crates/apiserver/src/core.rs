@@ -91,7 +91,7 @@ fn protobuf_to_json(stored: &[u8]) -> Result<Vec<u8>, String> {
 /// How the store keeps a kind, given in its storage version; `None` for what is not stored.
 pub fn resource(kind: &KindRef) -> Option<Resource> {
     let (names, storage) = (kind.names(), kind.storage()?);
-    let fields: Vec<Field> = kind.selectable_fields().iter().map(|label| field(&**kind, label)).collect();
+    let fields: Vec<Field> = kind.stored_fields().iter().map(|label| field(&**kind, label)).collect();
     let indexed = (names.plural == "pods").then(|| fields.iter().position(|f| f.label == "spec.nodeName")).flatten();
     let adapt = match kind {
         KindRef::BuiltIn(_) => None,

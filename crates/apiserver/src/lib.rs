@@ -22,6 +22,7 @@ pub mod bootstrap;
 pub mod claims;
 pub mod config;
 pub mod core;
+mod custom;
 pub mod discovery;
 mod gzip;
 pub mod metrics;
@@ -101,6 +102,7 @@ pub async fn run_with(parts: Parts, config: Config, shutdown: Shutdown) -> anyho
     let core = Arc::new(core::Core::start(config, parts.clock, parts.random, parts.backend));
     let app = app::App::assemble(core, checks.clone(), shutdown.clone())?;
     watch_health(&app, &shutdown);
+    custom::start(&app, app.definitions.clone(), &shutdown);
     let bootstrapped = checks.flag("poststarthook/bootstrap");
     let booted = app.clone();
     let background = tokio::spawn(async move {

@@ -22,6 +22,7 @@ use crate::{
     answer::{self, Answer},
     app::App,
     authn::impersonation,
+    core::Served,
     metrics::{self, Counted, LongRunning},
     negotiate::{self, Form},
     paths,
@@ -85,8 +86,7 @@ impl Server {
         let query = uri.query().unwrap_or("");
         self.app.authorizer.check(&Attributes { user: &user, info, query })?;
         if is_stream(info) {
-            let served =
-                self.app.core.served(info.group, info.version, info.resource).ok_or_else(Status::path_not_found)?;
+            let served = self.served(info)?;
             let open = LongRunning::enter("connect", &served, info);
             let answer = self.app.node_proxy.serve(Request::from_parts(parts, body), &user, info).await?;
             return Ok(counted_to_its_end(answer, open));
@@ -100,6 +100,16 @@ impl Server {
         }
     }
 
+    /// What the path names. While definitions are being read, nobody knows what will be there.
+    fn served(&self, info: RequestInfo) -> Result<Arc<Served>, Status> {
+        self.app.core.served(info.group, info.version, info.resource).ok_or_else(|| {
+            if self.app.definitions.get() {
+                return Status::path_not_found();
+            }
+            Status::service_unavailable("custom resources are being loaded, please try again")
+        })
+    }
+
     async fn dispatch(
         &self,
         parts: &Parts,
@@ -111,8 +121,7 @@ impl Server {
         if !info.is_resource {
             return paths::serve(&self.app, parts, info).await;
         }
-        let served =
-            self.app.core.served(info.group, info.version, info.resource).ok_or_else(Status::path_not_found)?;
+        let served = self.served(info)?;
         let warnings = Mutex::default();
         let call = rest::Call {
             app: &self.app,

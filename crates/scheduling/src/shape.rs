@@ -137,7 +137,9 @@ pub fn normalized_image(name: &str) -> String {
 }
 
 fn unsupported(pod: &Pod) -> Vec<&'static str> {
-    if pod.spec.resource_claims.is_empty() { Vec::new() } else { vec!["resource claims"] }
+    let claims = pod.spec.volumes.iter().any(|v| v.persistent_volume_claim.is_some() || v.ephemeral.is_some());
+    let rules = [("persistent volume claims", claims), ("resource claims", !pod.spec.resource_claims.is_empty())];
+    rules.into_iter().filter(|(_, asked)| *asked).map(|(name, _)| name).collect()
 }
 
 /// One copy of each equal value. Values that nobody else holds are dropped when the table has doubled.

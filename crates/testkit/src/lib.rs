@@ -4,8 +4,6 @@
 
 mod meta;
 mod network;
-#[cfg(feature = "objects")]
-pub mod objects;
 mod workload;
 
 pub use meta::Built;

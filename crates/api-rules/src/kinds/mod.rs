@@ -15,6 +15,7 @@ mod cron_job;
 mod csi_driver;
 mod csi_node;
 mod csi_storage_capacity;
+mod custom_resource_definition;
 mod daemon_set;
 mod deployment;
 mod device_claim;
@@ -118,6 +119,7 @@ pub fn all() -> &'static [&'static dyn Kind] {
         &Typed::<deployment::Deployment>::NEW,
         &Typed::<replica_set::ReplicaSet>::NEW,
         &Typed::<stateful_set::StatefulSet>::NEW,
+        &Typed::<custom_resource_definition::CustomResourceDefinition>::NEW,
         &Typed::<event::events::Event>::NEW,
         &Typed::<token_request::TokenRequest>::NEW,
         &Typed::<token_review::TokenReview>::NEW,

@@ -4,7 +4,7 @@
 //! Only what is served appears.
 
 mod paths;
-mod schemas;
+pub(crate) mod schemas;
 #[cfg(test)]
 mod tests;
 mod v2;

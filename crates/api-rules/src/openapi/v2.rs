@@ -82,15 +82,25 @@ fn parameters(list: &mut Value) {
 
 fn schema(schema: &mut Value) {
     let Some(members) = schema.as_object_mut() else { return };
-    if let Some(Value::Array(all)) = members.shift_remove("allOf") {
+    if let Some(Value::Array(all)) = members.shift_remove("allOf")
+        && let Some(Value::Object(only)) = all.into_iter().next()
+        && only.contains_key("$ref")
+    {
         members.shift_remove("default");
-        if let Some(Value::Object(only)) = all.into_iter().next() {
-            members.extend(only);
-        }
+        members.extend(only);
     }
     // Numbers and strings alike are written as strings where either may stand.
-    if members.shift_remove("oneOf").is_some() {
+    if members.shift_remove("oneOf").is_some() && !members.contains_key("type") {
         members.insert("type".into(), "string".into());
+    }
+    // Version 2 has no words for these; custom resources use them.
+    for member in ["anyOf", "not", "nullable"] {
+        members.shift_remove(member);
+    }
+    if members.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true)) {
+        for member in ["items", "properties", "type"] {
+            members.shift_remove(member);
+        }
     }
     if let Some(reference) = members.get_mut("$ref") {
         let name = reference.as_str().and_then(|r| r.strip_prefix(REF)).unwrap_or_default();

@@ -14,7 +14,7 @@ mod kubernetes_service;
 mod living;
 mod rbac;
 mod service_cidr;
-mod write;
+pub(crate) mod write;
 
 use std::sync::Arc;
 use std::time::Duration;

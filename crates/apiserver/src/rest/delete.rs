@@ -146,6 +146,9 @@ enum Fate {
 /// Marks an object as deleted, and says whether something keeps it (upstream's `BeforeDelete` and what follows it).
 fn mark(call: &Call<'_>, object: &mut Value, options: &DeleteOptions) -> Fate {
     set_propagation(object, options.propagation);
+    if value::at(object, &["metadata", "deletionTimestamp"]).is_none() {
+        call.served.kind.prepare_delete(object, call.core().clock.now());
+    }
     let is_namespace =
         call.served.group_resource.resource == "namespaces" && call.served.group_resource.group.is_empty();
     let kept = !value::items(object, &["metadata", "finalizers"]).is_empty()

@@ -44,9 +44,6 @@ mod watch_events;
 mod watch_socket;
 pub mod write;
 
-/// What a change of a running pod's resources answers with.
-const NOT_RESIZED: &str = "pods/resize: not enforced: kubelets do not resize running containers";
-
 /// One request to a resource, authenticated and authorized.
 pub struct Call<'a> {
     pub app: &'a Arc<App>,
@@ -177,6 +174,9 @@ impl<'a> Call<'a> {
 
 /// Answers a request for a resource, but for subresources that are no part of the stored object.
 pub async fn serve(call: &Call<'_>) -> Result<Answer, Status> {
+    if let Some(text) = call.served.kind.deprecation() {
+        call.warn(vec![text.to_owned()]);
+    }
     let names = call.served.kind.names();
     match (names.group, names.plural, call.info.subresource) {
         ("", "pods", "binding") | ("", "bindings", "") => return pod_binding::create(call).await,
@@ -191,9 +191,6 @@ pub async fn serve(call: &Call<'_>) -> Result<Answer, Status> {
     }
     if call.served.id.is_none() {
         return answered::review(call).await;
-    }
-    if (names.group, names.plural, call.info.subresource) == ("", "pods", "resize") && call.info.verb != "get" {
-        call.warn(vec![NOT_RESIZED.to_owned()]);
     }
     match call.info.verb {
         "get" => get::get(call).await,

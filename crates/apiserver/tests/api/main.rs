@@ -2,9 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails by panicking")]
 
+mod custom;
 mod deletes;
-mod discovery;
-mod every_kind;
 mod harness;
 mod owners;
 mod pods;
