@@ -103,6 +103,10 @@ pub struct Options {
     #[arg(long, default_value_t = 5)]
     pub concurrent_ttl_after_finished_syncs: usize,
 
+    /// ResourceQuotas counted at once
+    #[arg(long, default_value_t = 5)]
+    pub concurrent_resource_quota_syncs: usize,
+
     /// Services whose endpoint slices are synced at once
     #[arg(long, default_value_t = 5)]
     pub concurrent_service_endpoint_syncs: usize,

@@ -7,6 +7,7 @@
 pub mod adoption;
 pub mod certificates;
 pub mod cidr;
+pub mod cluster_role_aggregation;
 pub mod cron_job;
 pub mod daemon_set;
 pub mod deployment;
@@ -19,15 +20,19 @@ pub mod job;
 pub mod namespace;
 pub mod node_ipam;
 pub mod node_lifecycle;
+pub mod persistent_volume;
 pub mod pod_gc;
 pub mod replica_set;
+pub mod resource_quota;
 pub mod root_ca_publisher;
 pub mod service_account;
 pub mod share;
 pub mod stateful_set;
+pub mod storage_protection;
 pub mod taint_eviction;
 mod template;
 pub mod time;
+pub mod ttl;
 pub mod ttl_after_finished;
 pub mod view;
 

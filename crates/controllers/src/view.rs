@@ -53,6 +53,40 @@ pub struct PodSpec {
     pub init_containers: Vec<Container>,
     pub tolerations: Vec<Toleration>,
     pub affinity: Option<Box<Affinity>>,
+    /// Of the volumes only those that are claims.
+    #[serde(rename = "volumes", deserialize_with = "claims")]
+    pub claims: Vec<ClaimUse>,
+}
+
+/// How a pod uses a claim.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClaimUse {
+    /// By the claim's name.
+    Named(Box<str>),
+    /// By the volume's: the claim is the pod's own.
+    Ephemeral(Box<str>),
+}
+
+fn claims<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<ClaimUse>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Volume {
+        name: Box<str>,
+        persistent_volume_claim: Option<Claim>,
+        ephemeral: Option<serde::de::IgnoredAny>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Claim {
+        claim_name: Box<str>,
+    }
+    let volumes = Option::<Vec<Volume>>::deserialize(deserializer)?.unwrap_or_default();
+    let claims = volumes.into_iter().filter_map(|volume| match (volume.persistent_volume_claim, volume.ephemeral) {
+        (Some(claim), _) => Some(ClaimUse::Named(claim.claim_name)),
+        (None, Some(_)) => Some(ClaimUse::Ephemeral(volume.name)),
+        (None, None) => None,
+    });
+    Ok(claims.collect())
 }
 
 /// Of a pod's affinity the names of nodes it demands: what a daemon's pod is bound to before it is scheduled.
@@ -190,11 +224,18 @@ impl Pod {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Node {
-    pub metadata: Meta,
+    pub metadata: Meta<NodeAnnotations>,
     pub spec: NodeSpec,
     pub status: NodeStatus,
 }
 watched!(Node, "", "v1", "Node", "nodes", cluster);
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct NodeAnnotations {
+    #[serde(rename = "node.alpha.kubernetes.io/ttl")]
+    pub ttl: Option<Box<str>>,
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

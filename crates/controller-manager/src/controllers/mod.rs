@@ -2,6 +2,7 @@
 
 mod certificate_approving;
 mod certificate_signing;
+mod cluster_role_aggregation;
 mod cron_job;
 mod deployment;
 mod disruption;
@@ -12,13 +13,17 @@ mod job;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
+mod persistent_volume_binder;
 mod pod_gc;
 mod replica_set;
+mod resource_quota;
 mod root_ca_publisher;
 mod selected;
 mod service_account;
 mod signer;
+mod storage_protection;
 mod taint_eviction;
+mod ttl;
 mod ttl_after_finished;
 
 use tokio::task::JoinHandle;
@@ -33,6 +38,7 @@ type Start = fn(&Context) -> anyhow::Result<Vec<JoinHandle<()>>>;
 const ALL: &[(&str, Start)] = &[
     ("certificatesigningrequest-approving-controller", certificate_approving::start),
     ("certificatesigningrequest-signing-controller", certificate_signing::start),
+    ("clusterrole-aggregation-controller", cluster_role_aggregation::start),
     ("cronjob-controller", cron_job::start),
     ("deployment-controller", deployment::start),
     ("disruption-controller", disruption::start),
@@ -43,11 +49,16 @@ const ALL: &[(&str, Start)] = &[
     ("namespace-controller", namespace::start),
     ("node-ipam-controller", node_ipam::start),
     ("node-lifecycle-controller", node_lifecycle::start),
+    ("persistentvolume-binder-controller", persistent_volume_binder::start),
+    ("persistentvolume-protection-controller", storage_protection::start_volumes),
+    ("persistentvolumeclaim-protection-controller", storage_protection::start_claims),
     ("pod-garbage-collector-controller", pod_gc::start),
     ("replicaset-controller", replica_set::start),
+    ("resourcequota-controller", resource_quota::start),
     ("root-ca-certificate-publisher-controller", root_ca_publisher::start),
     ("serviceaccount-controller", service_account::start),
     ("taint-eviction-controller", taint_eviction::start),
+    ("ttl-controller", ttl::start),
     ("ttl-after-finished-controller", ttl_after_finished::start),
 ];
 
