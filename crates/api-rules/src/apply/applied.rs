@@ -14,7 +14,7 @@ use super::{
     remove::{Emptied, remove},
     schema::Type,
     set::Set,
-    track::{ChangesByVersion, TrackError, claimed, identity, stripped},
+    track::{ChangesByVersion, TrackError, claimed, fit, identity, stripped},
 };
 
 /// An object with a configuration applied.
@@ -58,6 +58,7 @@ pub fn apply(
     if let (Some(live), true) = (live, entries.is_empty()) {
         entries = claimed(subject, BEFORE_FIRST_APPLY, live)?;
     }
+    fit(subject, &mut entries);
     let request = Request { subject, manager, live, config };
     let (mut object, mut entries) = match request.carried_out(entries.clone(), force) {
         Err(ApplyError::Conflicts(conflicts)) if manager == last_applied::MANAGER => {

@@ -50,19 +50,50 @@ fn of_items(type_: Type, kind: &ListKind, values: &[Value]) -> Set {
     set
 }
 
+/// `set` as the type is now: what was owned within a part that has become one value is owned as that value. `None` if it
+/// fits already. A part that has become granular is not divided among its owners, as upstream.
+pub fn collapsed(set: &Set, type_: Type) -> Option<Set> {
+    if fits(set, type_) { None } else { Some(collapse(set, type_)) }
+}
+
+fn fits(set: &Set, type_: Type) -> bool {
+    set.nodes().iter().all(|node| match inner(type_, &node.element) {
+        _ if node.children.is_empty() => true,
+        Some(inner) => !inner.is_leaf() && fits(&node.children, inner),
+        None => true,
+    })
+}
+
+fn collapse(set: &Set, type_: Type) -> Set {
+    let mut all = Set::default();
+    for node in set.nodes() {
+        match inner(type_, &node.element) {
+            Some(inner) if inner.is_leaf() => all.attach(node.element.clone(), true, Set::default()),
+            Some(inner) => all.attach(node.element.clone(), node.member, collapse(&node.children, inner)),
+            None => all.attach(node.element.clone(), node.member, node.children.clone()),
+        }
+    }
+    all
+}
+
+/// The type behind an element of a value of `type_`.
+fn inner<'a>(type_: Type<'a>, element: &Element) -> Option<Type<'a>> {
+    match (element, type_.node()) {
+        (Element::Field(name), _) => type_.member(name).map(|place| place.type_),
+        (_, Node::List { item, .. }) => Some(type_.at(*item)),
+        _ => None,
+    }
+}
+
 /// `set` and those members of structs that lie above its paths: they go when nothing is left in them.
 pub fn with_named_parents(set: &Set, type_: Type) -> Set {
     let mut all = Set::default();
     for node in set.nodes() {
-        let (inner, named) = match (&node.element, type_.node()) {
-            (Element::Field(name), _) => match type_.member(name) {
-                Some(place) => (Some(place.type_), place.named),
-                None => (None, false),
-            },
-            (_, Node::List { item, .. }) => (Some(type_.at(*item)), false),
-            _ => (None, false),
+        let named = match &node.element {
+            Element::Field(name) => type_.member(name).is_some_and(|place| place.named),
+            _ => false,
         };
-        let children = match inner {
+        let children = match inner(type_, &node.element) {
             Some(inner) => with_named_parents(&node.children, inner),
             None => node.children.clone(),
         };

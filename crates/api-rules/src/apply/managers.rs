@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{fields_v1, set::Set};
+use super::{extract::collapsed, fields_v1, schema::Type, set::Set};
 
 /// How a manager came by its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +65,13 @@ impl Entry {
     pub fn set_fields(&mut self, fields: Set) {
         self.written.clear();
         self.fields = fields;
+    }
+
+    /// Makes the fields those of the type as it is now.
+    pub fn fit(&mut self, type_: Type) {
+        if let Some(fields) = collapsed(&self.fields, type_) {
+            self.set_fields(fields);
+        }
     }
 
     /// Takes fields away.

@@ -88,6 +88,7 @@ fn updated(
 ) -> Result<Vec<Entry>, TrackError> {
     let mut versions = ChangesByVersion::new(subject, live, new, &changes);
     let mut failed = None;
+    fit(subject, &mut entries);
     entries.retain_mut(|entry| match versions.of(&entry.manager.api_version) {
         Ok(Some(changes)) => {
             entry.lose(&changes.written);
@@ -116,6 +117,15 @@ fn updated(
     }
     entries.retain(|entry| !entry.fields().is_empty());
     Ok(entries)
+}
+
+/// Brings entries of the request's version in line with its schema, which may have changed since.
+pub fn fit(subject: Subject, entries: &mut [Entry]) {
+    let root = subject.typing.root();
+    entries
+        .iter_mut()
+        .filter(|entry| entry.manager.api_version == subject.api_version)
+        .for_each(|entry| entry.fit(root));
 }
 
 pub fn identity(subject: Subject, name: &str, operation: Operation) -> Manager {

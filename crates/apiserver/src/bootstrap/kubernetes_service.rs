@@ -105,7 +105,7 @@ async fn service(core: &Core, services: &ServiceAllocator, port: u16) -> anyhow:
             }
         };
         let claims = services.claim(&mut new, old.as_ref()).await?;
-        if write::commit(core, kind, new, revision, claims).await? {
+        if write::commit(core, kind, old.as_ref(), new, revision, claims).await? {
             return Ok(());
         }
     }

@@ -1,15 +1,17 @@
 //! Writes of the server on its own account: create what is missing, change what differs, once more on a conflict.
 
 use anyhow::{Context, bail};
-use api_rules::{Kind, kinds};
+use api_rules::{Kind, apply, kinds, value};
 use api_types::names::split_api_version;
 use serde_json::{Value, json};
 use store::{Check, Freshness, Outcome, Transaction, Write};
 
-use crate::{claims::Claims, core::Core};
+use crate::{claims::Claims, core::Core, rest::ownership::with_subject};
 
 /// Attempts before a conflict is an error: several servers start at once, not endlessly many.
 const ATTEMPTS: usize = 8;
+/// Who owns what the server writes.
+const MANAGER: &str = "kogge-apiserver";
 
 /// Creates `object` if it is missing; otherwise asks `merge` what the present one should be (`None`: as it is).
 pub async fn ensure(
@@ -29,7 +31,7 @@ pub async fn ensure(
                 _ => return Ok(()),
             },
         };
-        if commit(core, kind, new, revision, Claims::default()).await? {
+        if commit(core, kind, old.as_ref(), new, revision, Claims::default()).await? {
             return Ok(());
         }
     }
@@ -66,11 +68,30 @@ pub fn created(core: &Core, kind: &dyn Kind, mut object: Value) -> Value {
     object
 }
 
-/// Whether the object was stored; if not, another writer came first.
+/// Makes the server the owner of what it changes in `object`.
+fn own(core: &Core, kind: &dyn Kind, old: Option<&Value>, object: &mut Value) {
+    let path = ["metadata", "managedFields"];
+    let before = value::remove(object, &path);
+    let stored = before.as_ref().map(ToString::to_string).unwrap_or_default();
+    let api_version = kind.names().api_version();
+    let owned = with_subject(core, kind, &api_version, "", |subject| {
+        apply::track(subject, MANAGER, old, object, stored.as_bytes())
+    });
+    let after = match owned {
+        Ok(Some(owned)) => serde_json::from_slice(&owned).ok(),
+        _ => before,
+    };
+    if let Some(owners) = after {
+        value::set(object, &path, owners);
+    }
+}
+
+/// Whether `object` was stored in the place of `old`; if not, another writer came first.
 pub async fn commit(
     core: &Core,
     kind: &dyn Kind,
-    object: Value,
+    old: Option<&Value>,
+    mut object: Value,
     revision: i64,
     claims: Claims,
 ) -> anyhow::Result<bool> {
@@ -78,6 +99,7 @@ pub async fn commit(
     let id = core.resource(names.group, names.plural).with_context(|| format!("{} is not stored", names.plural))?;
     let (namespace, name) = place(&object);
     let key = core.store.key(&id, namespace, name);
+    own(core, kind, old, &mut object);
     let mut stored = kind.to_storage(object);
     if let Some(metadata) = stored["metadata"].as_object_mut() {
         metadata.shift_remove("resourceVersion");

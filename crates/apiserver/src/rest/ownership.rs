@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use api_rules::{
+    Kind,
     apply::{self, Subject, Typing, Versions},
     value,
 };
@@ -74,13 +75,7 @@ impl Call<'_> {
 
     /// Tells `then` all that ownership depends on.
     pub fn with_subject<T>(&self, subresource: &str, then: impl FnOnce(Subject) -> T) -> T {
-        let kind = &*self.served.kind;
-        let typing = kind.typing();
-        let resets = apply::resets(kind, &typing, subresource);
-        let versions = Served { core: self.core(), plural: kind.names().plural };
-        let now = self.core().timestamp();
-        let api_version = &self.served.api_version;
-        then(Subject { typing: &typing, api_version, subresource, resets: &resets, versions: &versions, now: &now })
+        with_subject(self.core(), &*self.served.kind, &self.served.api_version, subresource, then)
     }
 
     /// The owners of what `new` is to become. What the request says of them is taken out of `new`; it counts only where
@@ -119,6 +114,21 @@ impl Call<'_> {
             }
         }
     }
+}
+
+/// Tells `then` what the ownership of a kind's objects depends on.
+pub fn with_subject<T>(
+    core: &Core,
+    kind: &dyn Kind,
+    api_version: &str,
+    subresource: &str,
+    then: impl FnOnce(Subject) -> T,
+) -> T {
+    let typing = kind.typing();
+    let resets = apply::resets(kind, &typing, subresource);
+    let versions = Served { core, plural: kind.names().plural };
+    let now = core.timestamp();
+    then(Subject { typing: &typing, api_version, subresource, resets: &resets, versions: &versions, now: &now })
 }
 
 fn option_errors(manager: Option<&str>, force: Option<bool>, options: Options, applies: bool) -> Vec<FieldError> {
@@ -160,9 +170,9 @@ fn client_name(agent: &str) -> Cow<'_, str> {
 }
 
 /// The versions of one resource that are served.
-pub struct Served<'a> {
-    pub core: &'a Core,
-    pub plural: &'static str,
+struct Served<'a> {
+    core: &'a Core,
+    plural: &'static str,
 }
 
 impl Versions for Served<'_> {

@@ -232,3 +232,40 @@ async fn what_cannot_be_applied_is_told() {
         "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn versions_share_their_owners() {
+    let api = Api::start().await;
+    let path = |version: &str| format!("/apis/autoscaling/{version}/namespaces/default/horizontalpodautoscalers");
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"});
+    let spec = json!({"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 3});
+    let body = json!({"metadata": {"name": "h"}, "spec": spec});
+    api.write_as("two", "POST", &path("v2"), "application/json", &body).await.expect(201);
+    let patch = json!({"spec": {"maxReplicas": 5}});
+    let one = format!("{}/h", path("v1"));
+    let patched = api.write_as("one", "PATCH", &one, "application/merge-patch+json", &patch).await.expect(200);
+    assert_eq!(owners(&patched)[0], r#"one Update autoscaling/v1 {"f:spec":{"f:maxReplicas":{}}}"#);
+    let read = api.get(&format!("{}/h", path("v2"))).await.expect(200);
+    assert_eq!(owners(&read), owners(&patched));
+    assert!(
+        owners(&read)[1].starts_with("two Update autoscaling/v2") && !owners(&read)[1].contains("f:maxReplicas"),
+        "{:?}",
+        owners(&read)
+    );
+    let config = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"},
+        "spec": {"scaleTargetRef": target, "maxReplicas": 7}});
+    let conflict = api.apply(&format!("{}/h", path("v2")), "me", &config).await.expect(409);
+    assert_eq!(
+        conflict["message"],
+        "Apply failed with 1 conflict: conflict with \"one\" using autoscaling/v1: .spec.maxReplicas"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_server_owns_what_it_writes() {
+    let api = Api::start().await;
+    let namespace = api.get("/api/v1/namespaces/default").await.expect(200);
+    assert!(owners(&namespace)[0].starts_with("kogge-apiserver Update v1 "), "{:?}", owners(&namespace));
+    let role = api.get("/apis/rbac.authorization.k8s.io/v1/clusterroles/view").await.expect(200);
+    assert!(owners(&role)[0].contains("f:labels"), "{:?}", owners(&role));
+}

@@ -152,3 +152,18 @@ fn what_a_request_brings_along() {
     check(Some(b"null"), stored);
     check(Some(br#"[{"manager":"x","operation":"Odd"}]"#), stored);
 }
+
+#[test]
+fn what_became_one_value_is_owned_as_one() {
+    let mut state = State::default();
+    let labelled = |value: &str| {
+        deployment(json!({"selector": {"matchLabels": {"a": "b"}}, "replicas": 1, "paused": value == "2"}))
+    };
+    state.update(DEPLOYMENT, "a", labelled("1"));
+    let within = r#""f:selector":{"f:matchLabels":{"f:a":{}}}"#;
+    let granular = String::from_utf8(state.managed.clone()).unwrap().replace(r#""f:selector":{}"#, within);
+    assert!(granular.contains(within));
+    state.managed = granular.into_bytes();
+    state.update(DEPLOYMENT, "b", labelled("2"));
+    assert_eq!(state.owned("a").unwrap(), r#"{"f:spec":{"f:replicas":{},"f:selector":{}}}"#);
+}
