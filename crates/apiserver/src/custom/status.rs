@@ -10,5 +10,5 @@ use crate::{bootstrap::write, claims::Claims, core::Core};
 pub async fn write(core: &Core, seen: &Value, new: Value) -> anyhow::Result<()> {
     let revision = value::text(seen, &["metadata", "resourceVersion"]).parse()?;
     let kind = write::kind_of(RESOURCE, &format!("{GROUP}/v1"))?;
-    write::commit(core, kind, new, revision, Claims::default()).await.map(|_| ())
+    write::commit(core, kind, Some(seen), new, revision, Claims::default()).await.map(|_| ())
 }
