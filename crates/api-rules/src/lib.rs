@@ -10,6 +10,7 @@ pub mod authz;
 mod columns;
 pub mod custom;
 pub mod document;
+pub mod eviction;
 pub mod intern;
 pub mod kind;
 pub mod kinds;

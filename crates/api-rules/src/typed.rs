@@ -27,6 +27,8 @@ pub const STORED: &[&str] = &["create", "delete", "deletecollection", "get", "li
 pub const ANSWERED: &[&str] = &["create"];
 /// Verbs of most subresources.
 pub const GET_PATCH_UPDATE: &[&str] = &["get", "patch", "update"];
+/// Verbs of what is passed on, whatever its method.
+pub const PROXIED: &[&str] = &["create", "delete", "get", "patch", "update"];
 
 /// The `status` subresource of a kind.
 pub const fn status_of(names: &Names) -> Subresource {

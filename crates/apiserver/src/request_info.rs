@@ -41,8 +41,9 @@ pub fn parse<'a>(method: &'a http::Method, path: &'a str, query: &'a str) -> Req
     info.name = parts.next().unwrap_or("");
     info.subresource = parts.next().unwrap_or("");
     if info.subresource == "proxy" {
-        let lead = path.find("/proxy").map_or(path.len(), |at| at + "/proxy".len());
-        info.rest = path[lead..].trim_start_matches('/');
+        let lead = format!("/{}/{}/proxy", info.resource, info.name);
+        let end = path.find(&lead).map_or(path.len(), |at| at + lead.len());
+        info.rest = path[end..].trim_start_matches('/');
     }
     finish(info, query)
 }
@@ -133,6 +134,15 @@ mod tests {
         check("GET", "/api/v1/nodes/n/proxy/a/b", "", ("get", "", "", "nodes", "n", "proxy"));
         check("GET", "/api/v1/pods", "fieldSelector=metadata.name%3Dx&watch=1", ("watch", "", "", "pods", "x", ""));
         check("GET", "/api/v1/pods", "fieldSelector=spec.nodeName%3Dx", ("list", "", "", "pods", "", ""));
+    }
+
+    #[test]
+    fn what_is_behind_a_proxy() {
+        let rest = |path: &str| parse(&http::Method::GET, path, "").rest.to_owned();
+        assert_eq!(rest("/api/v1/nodes/n/proxy"), "");
+        assert_eq!(rest("/api/v1/nodes/n/proxy/a/b/"), "a/b/");
+        assert_eq!(rest("/api/v1/namespaces/proxy/pods/proxy/proxy/proxy/x"), "proxy/x");
+        assert_eq!(rest("/api/v1/namespaces/d/services/https:web:443/proxy/x"), "x");
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! Binding pods to nodes, many at a time, beside the loop that decides.
+//! Binding pods to nodes, many at a time, beside the loop that decides; the volumes of their claims first.
+
+mod volumes;
 
 use api_types::object::Watched;
 use client::Api;
@@ -8,6 +10,8 @@ use tokio::{sync::mpsc, time::Instant};
 
 /// Bindings on their way at a time. Beyond, the loop waits: what it decides would only queue up at the server.
 const LIMIT: usize = 256;
+/// And those that wait for volumes first.
+const PREPARING_LIMIT: usize = 4096;
 
 /// How a binding ended.
 pub struct Outcome {
@@ -22,31 +26,40 @@ pub struct Binder {
     sender: mpsc::Sender<Outcome>,
     outcomes: mpsc::Receiver<Outcome>,
     under_way: usize,
+    preparing: usize,
 }
 
 impl Binder {
     pub fn new(client: kube::Client) -> Self {
         let (sender, outcomes) = mpsc::channel(LIMIT);
-        Self { api: client.into(), sender, outcomes, under_way: 0 }
+        Self { api: client.into(), sender, outcomes, under_way: 0, preparing: 0 }
     }
 
     pub fn is_full(&self) -> bool {
-        self.under_way >= LIMIT
+        self.under_way >= LIMIT || self.preparing >= PREPARING_LIMIT
     }
 
     pub fn start(&mut self, placement: Placement, began: Instant) {
-        self.under_way += 1;
+        *self.kind(&placement) += 1;
         let (api, sender) = (self.api.clone(), self.sender.clone());
         tokio::spawn(async move {
-            let result = bind(&api, &placement).await;
+            let result = match volumes::prepare(&api, &placement).await {
+                Ok(()) => bind(&api, &placement).await,
+                Err(error) => Err(error),
+            };
             // Without a receiver the scheduler has ended, and nobody needs to know.
             let _ = sender.send(Outcome { placement, began, result }).await;
         });
     }
 
+    /// Pods that wait for volumes may do so for minutes: they do not keep others from being bound.
+    fn kind(&mut self, placement: &Placement) -> &mut usize {
+        if placement.volumes.is_empty() { &mut self.under_way } else { &mut self.preparing }
+    }
+
     pub fn finished(&mut self) -> Option<Outcome> {
         let outcome = self.outcomes.try_recv().ok()?;
-        self.under_way -= 1;
+        *self.kind(&outcome.placement) -= 1;
         Some(outcome)
     }
 
@@ -54,7 +67,7 @@ impl Binder {
     pub async fn next(&mut self) -> Outcome {
         match self.outcomes.recv().await {
             Some(outcome) => {
-                self.under_way -= 1;
+                *self.kind(&outcome.placement) -= 1;
                 outcome
             }
             // Cannot be while `self.sender` lives.

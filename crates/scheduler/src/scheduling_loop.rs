@@ -172,7 +172,7 @@ impl SchedulingLoop {
                 metrics().sli_duration.with_label_values(&[&attempts]).observe(waited);
             }
             Err(error) => {
-                self.scheduler.not_bound(&pod.uid, now);
+                self.scheduler.not_bound(&placement, now);
                 count_attempt("error", &name, began);
                 let known =
                     self.pods.get(&pod.namespace, &pod.name).is_some_and(|known| *known.metadata.uid == *pod.uid);

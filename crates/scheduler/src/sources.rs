@@ -11,8 +11,10 @@ use http::Method;
 use jiff::Timestamp;
 use scheduling::{
     Scheduler,
+    framework::StorageEvent,
     object::{Budget, Controller, Namespace, Service},
     peers::OwnerKind,
+    storage::object::{Capacity, Claim, Class, CsiDriver, CsiNode, Volume},
 };
 use serde_json::Value;
 use tokio::{
@@ -54,6 +56,7 @@ impl Sources {
             Event::Applied { new, .. } => s.cluster_mut().set_budget(new),
             Event::Deleted(old) => s.cluster_mut().remove_budget(&old.metadata.namespace, &old.metadata.name),
         });
+        start.storage();
         Self { news, settled: start.settled }
     }
 
@@ -107,6 +110,44 @@ impl Start<'_> {
         self.follow(Target::all(resource), move |s, _, event: &Event<Controller>| match event {
             Event::Applied { new, .. } => s.cluster_mut().set_controller(kind, new),
             Event::Deleted(old) => s.cluster_mut().remove_controller(kind, &old.metadata.namespace, &old.metadata.name),
+        });
+    }
+
+    fn storage(&mut self) {
+        self.stored::<Claim>(StorageEvent::Claim, |s, event| match event {
+            Event::Applied { new, .. } => s.cluster_mut().storage_mut().set_claim(new),
+            Event::Deleted(old) => s.cluster_mut().storage_mut().remove_claim(old),
+        });
+        self.stored::<Volume>(StorageEvent::Volume, |s, event| match event {
+            Event::Applied { new, .. } => s.cluster_mut().storage_mut().set_volume(new),
+            Event::Deleted(old) => s.cluster_mut().storage_mut().remove_volume(&old.metadata.name),
+        });
+        self.stored::<Class>(StorageEvent::Class, |s, event| match event {
+            Event::Applied { new, .. } => s.cluster_mut().storage_mut().set_class(new),
+            Event::Deleted(old) => s.cluster_mut().storage_mut().remove_class(&old.metadata.name),
+        });
+        self.stored::<CsiNode>(StorageEvent::CsiNode, |s, event| match event {
+            Event::Applied { new, .. } => s.cluster_mut().storage_mut().set_csi_node(new),
+            Event::Deleted(old) => s.cluster_mut().storage_mut().remove_csi_node(&old.metadata.name),
+        });
+        self.stored::<CsiDriver>(StorageEvent::CsiDriver, |s, event| match event {
+            Event::Applied { new, .. } => s.cluster_mut().storage_mut().set_driver(new),
+            Event::Deleted(old) => s.cluster_mut().storage_mut().remove_driver(&old.metadata.name),
+        });
+        self.stored::<Capacity>(StorageEvent::Capacity, |s, event| match event {
+            Event::Applied { new, .. } => s.cluster_mut().storage_mut().set_capacity(new),
+            Event::Deleted(old) => s.cluster_mut().storage_mut().remove_capacity(old),
+        });
+    }
+
+    fn stored<K: Watched>(
+        &mut self,
+        what: StorageEvent,
+        take: impl Fn(&mut Scheduler, &Event<K>) + Clone + Send + Sync + 'static,
+    ) {
+        self.kind::<K>(move |s, now, event| {
+            take(s, event);
+            s.storage_changed(what, now);
         });
     }
 

@@ -12,6 +12,7 @@ use crate::{
     peers::Peers,
     plugins::DefaultPreemption,
     shape::Shape,
+    storage::VolumeWork,
     volumes::Volumes,
 };
 
@@ -250,6 +251,16 @@ pub trait Plugin: Send + Sync + fmt::Debug {
 
     /// At PostFilter: how room is made by evicting others.
     fn preemption(&self) -> Option<&DefaultPreemption> {
+        None
+    }
+
+    /// At Reserve: what has to be written for the pod's claims before it can be bound to this node.
+    fn reserve(&self, _pod: PodRef<'_>, _node: NodeRef<'_>) -> Option<VolumeWork> {
+        None
+    }
+
+    /// At PreBind: how long that may take.
+    fn bind_timeout_seconds(&self) -> Option<u64> {
         None
     }
 

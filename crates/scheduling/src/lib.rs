@@ -21,6 +21,7 @@ pub mod resources;
 pub mod scheduler;
 pub mod shape;
 pub mod spread;
+pub mod storage;
 #[cfg(test)]
 mod testing;
 pub mod volumes;

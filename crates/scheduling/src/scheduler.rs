@@ -12,12 +12,13 @@ use crate::{
     cluster::{Cluster, Held, NodeId, NodeUpdate, Resident},
     config::Configuration,
     cycle::{Cycle, FitError},
-    framework::{ClusterEvent, Permit, Point, Reason},
+    framework::{ClusterEvent, Permit, Point, Reason, StorageEvent},
     object::{Namespace, Node, Pod},
     peers::Peers,
     profile::{PluginSet, Profile},
     queue::{Counts, Failure, Help, InFlight, Queue, Waiting},
     shape::{Shape, Shared},
+    storage::VolumeWork,
     volumes::Volumes,
 };
 
@@ -26,6 +27,9 @@ use crate::{
 pub struct Placement {
     pub pod: InFlight,
     pub node: Arc<str>,
+    /// What has to be done for its claims first, and how long that may take.
+    pub volumes: VolumeWork,
+    pub bind_timeout_seconds: u64,
 }
 
 /// How an attempt to place a pod ended.
@@ -131,6 +135,11 @@ impl Scheduler {
         }
     }
 
+    /// After something of the cluster's storage has changed.
+    pub fn storage_changed(&mut self, what: StorageEvent, now: Timestamp) {
+        self.event(ClusterEvent::Storage(what), now);
+    }
+
     /// For what the plugins only read: Services, controllers, budgets.
     pub fn cluster_mut(&mut self) -> &mut Cluster {
         &mut self.cluster
@@ -228,8 +237,7 @@ impl Scheduler {
                         Ok(()) => {
                             self.cluster.denominate(&waiting.uid);
                             self.evicting.remove(&waiting.uid);
-                            let node = self.cluster.node(node).name().clone();
-                            return Some(Attempt::Placed(Placement { pod, node }));
+                            return Some(Attempt::Placed(self.reserve(pod, node, enter)));
                         }
                         Err((by, message)) => {
                             self.cluster.forget(&waiting.uid);
@@ -247,6 +255,21 @@ impl Scheduler {
             };
         self.fail(&waiting.uid.clone(), Failure::Unschedulable(by), now);
         Some(Attempt::Unschedulable { pod, message, nomination })
+    }
+
+    /// Counts the volumes that the pod's claims are to get as theirs.
+    fn reserve(&mut self, pod: InFlight, node: NodeId, enter: &mut dyn FnMut(Point)) -> Placement {
+        enter(Point::Reserve);
+        let profile = &self.profiles[pod.pod.profile];
+        let name = self.cluster.node(node).name().clone();
+        let seen = pod.pod.to_plugins();
+        let work = profile.at(Point::Reserve).find_map(|(_, e)| e.plugin.reserve(seen, self.cluster.node(node)));
+        let volumes = work.unwrap_or_default();
+        if !volumes.is_empty() {
+            self.cluster.storage_mut().assume(&volumes, &name);
+        }
+        let timeout = profile.at(Point::PreBind).find_map(|(_, e)| e.plugin.bind_timeout_seconds());
+        Placement { pod, node: name, volumes, bind_timeout_seconds: timeout.unwrap_or_default() }
     }
 
     /// What preemption does for a pod that fits nowhere, and what it has to say.
@@ -325,8 +348,12 @@ impl Scheduler {
     }
 
     /// It has not: the pod's place is free again and the pod is tried again later.
-    pub fn not_bound(&mut self, uid: &str, now: Timestamp) {
+    pub fn not_bound(&mut self, placement: &Placement, now: Timestamp) {
+        let uid = &*placement.pod.pod.uid;
         let before = self.cluster.forget(uid);
+        if !placement.volumes.is_empty() {
+            self.cluster.storage_mut().forget(&placement.volumes);
+        }
         // First the pod's own failure, so that the room it leaves counts as news to everyone else only.
         self.fail(uid, Failure::Error, now);
         self.freed(before, now);

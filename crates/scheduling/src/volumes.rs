@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::object::{Pod, Rbd, Volume};
+use crate::{
+    object::{Pod, Rbd, Volume},
+    storage::Key,
+};
 
 /// A claim that a pod uses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +65,11 @@ impl Volumes {
         volumes.namespace = pod.metadata.namespace.as_ref().into();
         volumes.pod = pod.metadata.uid.as_ref().into();
         Some(Arc::new(volumes))
+    }
+
+    /// The claims, by namespace and name.
+    pub fn keys(&self) -> impl Iterator<Item = Key> {
+        self.claims.iter().map(|claim| (self.namespace.clone(), claim.name.clone()))
     }
 
     fn add(&mut self, volume: &Volume, pod: &str) {

@@ -4,6 +4,8 @@
 
 mod meta;
 mod network;
+#[cfg(feature = "objects")]
+pub mod objects;
 mod workload;
 
 pub use meta::Built;

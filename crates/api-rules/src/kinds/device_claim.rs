@@ -222,13 +222,13 @@ pub fn toleration(toleration: &DeviceToleration, path: &Path, errors: &mut Error
 
 fn constraint(constraint: &DeviceConstraint, names: &RequestNames, path: &Path, errors: &mut Errors) {
     references(constraint.requests.as_deref().unwrap_or_default(), names, &path.child("requests"), errors);
+    const ONE: &str =
+        "exactly one of \"matchAttribute\" or \"distinctAttribute\" is required, but multiple fields are set";
     match (&constraint.match_attribute, &constraint.distinct_attribute) {
-        (Some(name), _) => full_attribute(name, &path.child("matchAttribute"), errors),
+        (Some(_), Some(_)) => errors.push(FieldError::invalid(path, Value::Null, ONE)),
+        (Some(name), None) => full_attribute(name, &path.child("matchAttribute"), errors),
         (None, Some(name)) => full_attribute(name, &path.child("distinctAttribute"), errors),
-        (None, None) => errors.push(FieldError::required(
-            path,
-            "exactly one of \"matchAttribute\" or \"distinctAttribute\" is required, but multiple fields are set",
-        )),
+        (None, None) => errors.push(FieldError::required(path, ONE)),
     }
 }
 

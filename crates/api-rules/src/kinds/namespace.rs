@@ -18,6 +18,8 @@ use crate::{
 
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
+const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
+
 pub struct Namespace;
 
 impl Resource for Namespace {
@@ -70,10 +72,31 @@ impl Resource for Namespace {
     fn validate(object: &v1::Namespace, errors: &mut Vec<FieldError>) {
         let path = Path::new("spec").child("finalizers");
         for finalizer in object.spec.iter().flat_map(|s| s.finalizers.iter().flatten()) {
-            errors.extend(
-                names::qualified_name(finalizer).into_iter().map(|e| FieldError::invalid(&path, finalizer.as_str(), e)),
-            );
+            let wrong = names::qualified_name(finalizer);
+            if wrong.is_empty() && !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(&finalizer.as_str()) {
+                let why = "name is neither a standard finalizer name nor is it fully qualified";
+                errors.push(FieldError::invalid(&path, finalizer.as_str(), why));
+            }
+            names::report(wrong, &path, finalizer, errors);
         }
+    }
+
+    fn validate_update(
+        new: &v1::Namespace,
+        _: &v1::Namespace,
+        subresource: Option<&str>,
+        errors: &mut Vec<FieldError>,
+    ) {
+        if subresource != Some("status") {
+            return;
+        }
+        let phase = new.status.as_ref().and_then(|s| s.phase.as_deref()).unwrap_or_default();
+        let why = match new.metadata.deletion_timestamp {
+            None if phase != "Active" => "may only be 'Active' if `deletionTimestamp` is empty",
+            Some(_) if phase != "Terminating" => "may only be 'Terminating' if `deletionTimestamp` is not empty",
+            _ => return,
+        };
+        errors.push(FieldError::invalid(&Path::new("status").child("Phase"), phase, why));
     }
 
     fn cells(object: &v1::Namespace, now: Timestamp) -> Vec<Value> {

@@ -14,7 +14,7 @@ use crate::{
         cells::{self, NONE},
         duration,
     },
-    typed::{GET_PATCH_UPDATE, Resource},
+    typed::{GET_PATCH_UPDATE, PROXIED, Resource},
     value,
 };
 
@@ -39,13 +39,7 @@ impl Resource for Node {
     const SCOPE: Scope = Scope::Cluster;
     const STORAGE: Option<Storage> = Some(Storage { prefix: "minions", cached: true });
     const SUBRESOURCES: &'static [Subresource] = &[
-        Subresource {
-            name: "proxy",
-            group: "",
-            version: "v1",
-            kind: "NodeProxyOptions",
-            verbs: &["create", "delete", "get", "patch", "update"],
-        },
+        Subresource { name: "proxy", group: "", version: "v1", kind: "NodeProxyOptions", verbs: PROXIED },
         Subresource { name: "status", group: "", version: "v1", kind: "Node", verbs: GET_PATCH_UPDATE },
     ];
     const FIELDS: &'static [&'static str] = &["spec.unschedulable"];

@@ -64,6 +64,10 @@ impl Connection {
         Ok(Self { sender, authority })
     }
 
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
     pub async fn send(mut self, mut request: Request<Incoming>) -> Result<Response<Incoming>, Status> {
         let host = HeaderValue::from_str(&self.authority).map_err(Status::internal)?;
         request.headers_mut().insert(header::HOST, host);

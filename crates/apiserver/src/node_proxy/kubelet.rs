@@ -13,7 +13,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::{find, forward::Connection};
+use super::{
+    find,
+    forward::Connection,
+    target::{self, Named},
+};
 use crate::core::Core;
 
 /// The kubelet's port if its node does not say.
@@ -31,12 +35,21 @@ impl Kubelets {
     }
 
     pub async fn connect(&self, node: &str) -> Result<Connection, Status> {
+        self.connect_to(&Named { scheme: "", name: node, port: "" }).await
+    }
+
+    /// To the kubelet, or to another port of its node, which gets to see no certificate of ours.
+    pub async fn connect_to(&self, target: &Named<'_>) -> Result<Connection, Status> {
+        let node = target.name;
         let object = find(&self.core, "nodes", "", node).await?;
         let host = self.address(&object).ok_or_else(|| {
             let known = &object["status"]["addresses"];
             Status::internal(format!("no preferred addresses found; known addresses: {known}"))
         })?;
         let port = object["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64().unwrap_or(PORT);
+        if !target.port.is_empty() && target.port != port.to_string() {
+            return target::connect(target.scheme, &host, target.port).await;
+        }
         let authority = format!("{host}:{port}");
         let failed = |why: anyhow::Error| {
             tracing::warn!(node, authority, "cannot reach the kubelet: {why:#}");

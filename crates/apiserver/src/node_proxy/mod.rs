@@ -7,6 +7,7 @@
 mod container;
 mod forward;
 mod kubelet;
+mod location;
 mod remote_command;
 mod spdy;
 mod target;
@@ -25,7 +26,7 @@ use store::Freshness;
 use crate::{
     answer::{self, Answer},
     core::Core,
-    query::Query,
+    query::{Query, unescape},
     request::{RequestInfo, User},
 };
 
@@ -117,26 +118,31 @@ impl NodeProxy {
 
     async fn proxy(&self, request: Request<Incoming>, info: RequestInfo<'_>) -> Result<Answer, Status> {
         let uri = request.uri().clone();
+        let upgrades = upgrade::is_wanted(request.headers());
         // Relative links of what answers only work below its root.
-        if info.rest.is_empty() && !uri.path().ends_with('/') && matches!(info.verb, "get") {
+        if info.rest.is_empty() && !uri.path().ends_with('/') && info.verb == "get" && !upgrades {
             return Ok(moved(&uri));
         }
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         let path = format!("/{}{query}", info.rest);
+        let id = unescape(info.name);
         let connection = match info.resource {
-            "nodes" => {
-                let target = target::Named::parse(info.name);
-                self.kubelets.connect(target.name).await?
-            }
-            "pods" => target::pod(&self.core, info).await?,
-            "services" => target::service(&self.core, info).await?,
+            "nodes" => self.kubelets.connect_to(&target::Named::parse(&id, "node")?).await?,
+            "pods" => target::pod(&self.core, info, &id).await?,
+            "services" => target::service(&self.core, info, &id).await?,
             _ => return Err(Status::path_not_found()),
         };
-        if upgrade::is_wanted(request.headers()) {
+        if upgrades {
             return connection.upgrade(request, &path).await;
         }
-        let response = connection.send(forward::outgoing(request, &path)).await?;
-        Ok(forward::streamed(response))
+        let root = uri.path().strip_suffix(info.rest).unwrap_or_default().trim_end_matches('/').to_owned();
+        let asked = request.headers().get(header::HOST).cloned();
+        let mut passed = forward::outgoing(request, &path);
+        location::tell(passed.headers_mut(), &root, info.rest, asked.as_ref());
+        let backend = connection.authority().to_owned();
+        let mut answer = forward::streamed(connection.send(passed).await?);
+        location::rewrite(answer.headers_mut(), &root, &backend);
+        Ok(answer)
     }
 
     async fn pod(&self, info: RequestInfo<'_>) -> Result<Value, Status> {

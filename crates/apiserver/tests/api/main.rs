@@ -4,6 +4,8 @@
 
 mod custom;
 mod deletes;
+mod discovery;
+mod every_kind;
 mod harness;
 mod owners;
 mod pods;

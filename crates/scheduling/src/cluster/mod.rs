@@ -30,6 +30,7 @@ use crate::{
     peers::{LabelSet, Peers},
     resources::Resources,
     shape::{Footprint, HostPort, Shared, normalized_image},
+    storage::{Key, Storage},
 };
 
 /// A row of the columns. Rows are reused after their node is gone.
@@ -139,6 +140,8 @@ pub struct Cluster {
     nominations: Nominations,
     workloads: Workloads,
     budgets: Budgets,
+    storage: Storage,
+    claim_users: HashMap<Key, Vec<PodId>>,
     topologies: Topologies,
     namespaces: HashMap<Arc<str>, Arc<LabelSet>>,
     footprints: Shared<Footprint>,
@@ -230,6 +233,14 @@ impl Cluster {
     /// counts pods by domain has to count again.
     pub fn topology_generation(&self) -> u64 {
         self.topology_generation
+    }
+
+    pub fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    pub fn storage_mut(&mut self) -> &mut Storage {
+        &mut self.storage
     }
 
     pub fn census(&self) -> &Census {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Cluster, NodeId, journal::Entry};
-use crate::{object, peers::Peers, resources::Resources, shape::Footprint, volumes::Volumes};
+use crate::{object, peers::Peers, resources::Resources, shape::Footprint, storage::Key, volumes::Volumes};
 
 /// What a pod holds of its node, and what it is to others.
 #[derive(Clone, Debug, Default)]
@@ -130,6 +130,17 @@ impl Cluster {
         };
         self.on_node[node.index()].push(id);
         self.by_uid.insert(uid, id);
+        if let Some(volumes) = self.resident(id).and_then(|pod| pod.held.volumes.clone()) {
+            for key in volumes.keys() {
+                self.claim_users.entry(key).or_default().push(id);
+            }
+        }
+    }
+
+    /// Some pod with a node, other than those that are away, uses this claim.
+    pub fn is_claim_used(&self, claim: &Key) -> bool {
+        let users = self.claim_users.get(claim).into_iter().flatten();
+        users.filter_map(|id| self.placed(*id)).any(|pod| !pod.away)
     }
 
     /// The pod is gone or has ended. Answers what it held.
@@ -137,6 +148,14 @@ impl Cluster {
         let id = self.by_uid.remove(uid)?;
         let Placed { resident, node, .. } = self.placed.get_mut(id.0 as usize)?.take()?;
         self.free_pods.push(id);
+        for key in resident.held.volumes.iter().flat_map(|volumes| volumes.keys()) {
+            if let Some(users) = self.claim_users.get_mut(&key) {
+                users.retain(|user| *user != id);
+                if users.is_empty() {
+                    self.claim_users.remove(&key);
+                }
+            }
+        }
         self.on_node[node.index()].retain(|other| *other != id);
         self.account(node, &resident, -1);
         self.write_down(node, &resident.held.peers, -1);

@@ -10,7 +10,7 @@ use crate::{
     object,
     plugins::{
         DefaultPreemption, InterPodAffinity, NodeAffinity, NodeResourcesBalancedAllocation, NodeResourcesFit,
-        PodTopologySpread,
+        PodTopologySpread, VolumeBinding,
         node_resources_fit::{Strategy, Weighted},
         pod_topology_spread::DefaultConstraint,
     },
@@ -24,6 +24,15 @@ pub struct PluginArgs {
     pod_affinity: InterPodAffinityArgs,
     spread: PodTopologySpreadArgs,
     preemption: DefaultPreemptionArgs,
+    volumes: VolumeBindingArgs,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct VolumeBindingArgs {
+    bind_timeout_seconds: Option<u64>,
+    /// Of the score by capacity, which upstream has off.
+    shape: Vec<ShapePoint>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -153,6 +162,7 @@ impl PluginArgs {
                 "NodeResourcesBalancedAllocation" => serde_json::from_value(args).map(|args| all.balanced = args),
                 "InterPodAffinity" => serde_json::from_value(args).map(|args| all.pod_affinity = args),
                 "PodTopologySpread" => serde_json::from_value(args).map(|args| all.spread = args),
+                "VolumeBinding" => serde_json::from_value(args).map(|args| all.volumes = args),
                 "DefaultPreemption" => serde_json::from_value(args).map(|args| all.preemption = args),
                 "NodeAffinity" => serde_json::from_value(args).map(|args| all.affinity = args),
                 _ => {
@@ -187,6 +197,9 @@ impl PluginArgs {
         }
         if spread.default_constraints.iter().any(|c| c.topology_key.is_empty()) {
             return wrong("PodTopologySpread", "defaultConstraints: topologyKey: can not be empty");
+        }
+        if !self.volumes.shape.is_empty() {
+            return wrong("VolumeBinding", "shape: scoring by capacity is not supported by this scheduler");
         }
         let (percentage, absolute) = self.candidates();
         if !(0..=100).contains(&percentage) || absolute < 0 {
@@ -282,6 +295,10 @@ impl PluginArgs {
         };
         let defaults = self.spread.default_constraints.iter().map(default).collect();
         PodTopologySpread { defaults, system_defaulted: false }
+    }
+
+    pub(crate) fn volume_binding(&self) -> VolumeBinding {
+        VolumeBinding { bind_timeout_seconds: self.volumes.bind_timeout_seconds.unwrap_or(600) }
     }
 
     pub(crate) fn default_preemption(&self) -> DefaultPreemption {

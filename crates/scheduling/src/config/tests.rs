@@ -46,6 +46,10 @@ fn defaults_are_upstreams() {
             "NodeAffinity",
             "NodePorts",
             "NodeResourcesFit",
+            "VolumeRestrictions",
+            "NodeVolumeLimits",
+            "VolumeBinding",
+            "VolumeZone",
             "PodTopologySpread",
             "InterPodAffinity"
         ]
@@ -59,7 +63,7 @@ fn plugins_are_switched() {
         json!({"plugins": {"score": {"disabled": [{"name": "*"}], "enabled": [{"name": "ImageLocality", "weight": 7}]}}}),
     );
     assert_eq!(at(&off, Point::Score), [("ImageLocality", 7)]);
-    assert_eq!(at(&off, Point::Filter).len(), 8);
+    assert_eq!(at(&off, Point::Filter).len(), 12);
 
     let multi = profile(json!({"plugins": {"multiPoint": {
         "enabled": [{"name": "TaintToleration", "weight": 9}], "disabled": [{"name": "NodeAffinity"}, {"name": "InterPodAffinity"}]}}}));

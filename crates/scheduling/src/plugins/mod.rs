@@ -10,11 +10,15 @@ mod node_ports;
 pub mod node_resources_balanced_allocation;
 pub mod node_resources_fit;
 mod node_unschedulable;
+mod node_volume_limits;
 pub mod pod_topology_spread;
 pub mod priority_sort;
 mod scheduling_gates;
 mod supported_features;
 mod taint_toleration;
+mod volume_binding;
+mod volume_restrictions;
+mod volume_zone;
 
 pub use default_binder::DefaultBinder;
 pub use default_preemption::DefaultPreemption;
@@ -26,11 +30,15 @@ pub use node_ports::NodePorts;
 pub use node_resources_balanced_allocation::NodeResourcesBalancedAllocation;
 pub use node_resources_fit::NodeResourcesFit;
 pub use node_unschedulable::NodeUnschedulable;
+pub use node_volume_limits::NodeVolumeLimits;
 pub use pod_topology_spread::PodTopologySpread;
 pub use priority_sort::PrioritySort;
 pub use scheduling_gates::SchedulingGates;
 pub use supported_features::SupportedFeatures;
 pub use taint_toleration::TaintToleration;
+pub use volume_binding::VolumeBinding;
+pub use volume_restrictions::VolumeRestrictions;
+pub use volume_zone::VolumeZone;
 
 use crate::{config::PluginArgs, framework::Plugin};
 
@@ -46,6 +54,10 @@ pub const DEFAULTS: &[(&str, i64)] = &[
     ("NodeAffinity", 2),
     ("NodePorts", 0),
     ("NodeResourcesFit", 1),
+    ("VolumeRestrictions", 0),
+    ("NodeVolumeLimits", 0),
+    ("VolumeBinding", 0),
+    ("VolumeZone", 0),
     ("PodTopologySpread", 2),
     ("InterPodAffinity", 2),
     ("DefaultPreemption", 0),
@@ -66,6 +78,10 @@ pub fn build(name: &str, args: &PluginArgs) -> Option<Box<dyn Plugin>> {
         "NodeAffinity" => Box::new(args.node_affinity()),
         "NodePorts" => Box::new(NodePorts),
         "NodeResourcesFit" => Box::new(args.node_resources_fit()),
+        "VolumeRestrictions" => Box::new(VolumeRestrictions),
+        "NodeVolumeLimits" => Box::new(NodeVolumeLimits),
+        "VolumeBinding" => Box::new(args.volume_binding()),
+        "VolumeZone" => Box::new(VolumeZone),
         "PodTopologySpread" => Box::new(args.pod_topology_spread()),
         "InterPodAffinity" => Box::new(args.inter_pod_affinity()),
         "DefaultPreemption" => Box::new(args.default_preemption()),

@@ -51,6 +51,14 @@ impl World {
     }
 
     #[track_caller]
+    fn place(&mut self) -> Placement {
+        match self.scheduler.next(self.now, 0, &mut |_| {}) {
+            Some(Attempt::Placed(placement)) => placement,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
     fn expect(&mut self, want: &str) {
         assert_eq!(self.next().as_deref(), Some(want));
     }
@@ -187,12 +195,12 @@ fn an_assumed_pod_counts_until_it_is_forgotten() {
     let mut world = World::new(&[node("1")]);
     world.pod("a", cpu("1"));
     world.pod("b", cpu("1"));
-    world.expect("a→n0");
+    let placed = world.place();
     // The watch shows the pod once more, still without a node.
     world.pod("a", cpu("1"));
     assert!(world.next().unwrap().starts_with("b: 0/1 nodes are available: 1 Insufficient cpu."));
     world.later(60);
-    world.scheduler.not_bound("a", world.now);
+    world.scheduler.not_bound(&placed, world.now);
     world.expect("b→n0");
     world.expect_nothing();
     world.later(1);
@@ -203,9 +211,9 @@ fn an_assumed_pod_counts_until_it_is_forgotten() {
 fn a_binding_that_failed_only_in_appearance_stands() {
     let mut world = World::new(&[node("1")]);
     world.pod("a", cpu("1"));
-    world.expect("a→n0");
+    let placed = world.place();
     world.pod("a", json!({"nodeName": "n0", "containers": cpu("1")["containers"]}));
-    world.scheduler.not_bound("a", world.now);
+    world.scheduler.not_bound(&placed, world.now);
     assert_eq!(world.scheduler.cluster().pods(), 1);
     world.later(60);
     world.expect_nothing();

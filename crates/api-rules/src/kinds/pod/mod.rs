@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use crate::{
     kind::{Context, Names, Scope, Storage, Subresource},
-    typed::{ANSWERED, GET_PATCH_UPDATE, Resource},
+    typed::{ANSWERED, GET_PATCH_UPDATE, PROXIED, Resource},
     value,
 };
 
@@ -54,6 +54,7 @@ impl Resource for Pod {
         Subresource { name: "exec", group: "", version: "v1", kind: "PodExecOptions", verbs: CREATE_GET },
         Subresource { name: "log", group: "", version: "v1", kind: "Pod", verbs: &["get"] },
         Subresource { name: "portforward", group: "", version: "v1", kind: "PodPortForwardOptions", verbs: CREATE_GET },
+        Subresource { name: "proxy", group: "", version: "v1", kind: "PodProxyOptions", verbs: PROXIED },
         Subresource { name: "resize", group: "", version: "v1", kind: "Pod", verbs: GET_PATCH_UPDATE },
         Subresource { name: "status", group: "", version: "v1", kind: "Pod", verbs: GET_PATCH_UPDATE },
     ];

@@ -15,7 +15,7 @@ use crate::{
         cells::{self, NONE},
         duration,
     },
-    typed::{GET_PATCH_UPDATE, Resource},
+    typed::{GET_PATCH_UPDATE, PROXIED, Resource},
     value,
 };
 
@@ -39,8 +39,10 @@ impl Resource for Service {
     const SCOPE: Scope = Scope::Namespaced;
     const STORAGE: Option<Storage> = Some(Storage { prefix: "services/specs", cached: true });
     const RETURNS_DELETED: bool = true;
-    const SUBRESOURCES: &'static [Subresource] =
-        &[Subresource { name: "status", group: "", version: "v1", kind: "Service", verbs: GET_PATCH_UPDATE }];
+    const SUBRESOURCES: &'static [Subresource] = &[
+        Subresource { name: "proxy", group: "", version: "v1", kind: "ServiceProxyOptions", verbs: PROXIED },
+        Subresource { name: "status", group: "", version: "v1", kind: "Service", verbs: GET_PATCH_UPDATE },
+    ];
     const FIELDS: &'static [&'static str] = &["spec.clusterIP", "spec.type"];
     const NAME_RULE: NameRule = metadata::dns_1035_label;
     const CREATES_ON_UPDATE: bool = true;

@@ -91,6 +91,9 @@ fn all_ports(ports: &[ServicePort], type_: &str, path: &Path, errors: &mut Error
         }
         number(port.port, &at.child("port"), errors);
         validate_protocol(port.protocol.as_deref(), &at.child("protocol"), errors);
+        if let Some(app) = &port.app_protocol {
+            report(names::qualified_name(app), &at.child("appProtocol"), app, errors);
+        }
         target(port, &at, errors);
         let protocol = port.protocol.as_deref().unwrap_or_default();
         if !ports_seen.insert((port.port, protocol)) {
@@ -196,6 +199,14 @@ fn policies(spec: &ServiceSpec, type_: &str, path: &Path, errors: &mut Errors) {
     }
     if let Some(policy) = spec.internal_traffic_policy.as_deref() {
         one_of(policy, &["Cluster", "Local"], &path.child("internalTrafficPolicy"), errors);
+    }
+    if let Some(distribution) = spec.traffic_distribution.as_deref() {
+        one_of(
+            distribution,
+            &["PreferClose", "PreferSameNode", "PreferSameZone"],
+            &path.child("trafficDistribution"),
+            errors,
+        );
     }
     for (i, range) in spec.load_balancer_source_ranges.iter().flatten().enumerate() {
         if type_ == "LoadBalancer" {

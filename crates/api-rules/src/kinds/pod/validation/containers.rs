@@ -89,8 +89,12 @@ fn one(container: &Container, volumes: &Volumes, host_network: bool, path: &Path
     if let Some(all) = &container.resources {
         resources::validate(all, &path.child("resources"), errors);
     }
+    let mut resized = BTreeSet::new();
     for (i, policy) in container.resize_policy.iter().flatten().enumerate() {
         let at = path.child("resizePolicy").index(i);
+        if !resized.insert(&policy.resource_name) {
+            errors.push(FieldError::duplicate(&at, policy.resource_name.as_str()));
+        }
         one_of(&policy.resource_name, &["cpu", "memory"], &at.child("resourceName"), errors);
         one_of(&policy.restart_policy, &["NotRequired", "RestartContainer"], &at.child("restartPolicy"), errors);
     }

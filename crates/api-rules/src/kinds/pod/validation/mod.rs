@@ -5,9 +5,11 @@ mod dns;
 mod env;
 mod handlers;
 mod mounts;
+mod resize;
 pub mod resources;
 pub mod scheduling;
 mod security_context;
+mod status;
 pub mod update;
 pub mod volumes;
 

@@ -6,7 +6,7 @@ use api_types::{
 };
 use serde_json::{Value, json};
 
-use super::Errors;
+use super::{Errors, resize, status};
 
 const UPDATABLE: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
@@ -15,9 +15,15 @@ pub fn validate(new: &Pod, old: &Pod, subresource: Option<&str>, errors: &mut Er
     let path = Path::new("spec");
     match subresource {
         None => spec(new_spec, old_spec, &path, errors),
-        Some("status") => status(new, old, errors),
-        Some("ephemeralcontainers") => ephemeral(new_spec, old_spec, &path, errors),
-        Some("resize") => resize(new, old, errors),
+        Some("status") => status::validate(new, old, errors),
+        Some("ephemeralcontainers") => {
+            if old.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(resize::MIRROR)) {
+                errors.push(FieldError::forbidden(&Path::root(), "static pods do not support ephemeral containers"));
+                return;
+            }
+            ephemeral(new_spec, old_spec, &path, errors);
+        }
+        Some("resize") => resize::validate(new, old, errors),
         Some(_) => {}
     }
 }
@@ -105,23 +111,6 @@ fn deadline(new: &PodSpec, old: &PodSpec, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn status(new: &Pod, old: &Pod, errors: &mut Errors) {
-    let nominated = |pod: &Pod| pod.status.as_ref().and_then(|s| s.nominated_node_name.clone()).unwrap_or_default();
-    let name = nominated(new);
-    if !name.is_empty() && name != nominated(old) {
-        let at = Path::new("status").child("nominatedNodeName");
-        crate::names::report(crate::names::dns_subdomain(&name), &at, &name, errors);
-    }
-    let class = |pod: &Pod| pod.status.as_ref().and_then(|s| s.qos_class.clone());
-    if class(old).is_some() && class(new) != class(old) {
-        errors.push(FieldError::invalid(
-            &Path::new("status").child("qosClass"),
-            json!(class(new)),
-            "field is immutable",
-        ));
-    }
-}
-
 fn ephemeral(new: &PodSpec, old: &PodSpec, path: &Path, errors: &mut Errors) {
     let at = path.child("ephemeralContainers");
     let added = new.ephemeral_containers.as_deref().unwrap_or_default();
@@ -132,24 +121,14 @@ fn ephemeral(new: &PodSpec, old: &PodSpec, path: &Path, errors: &mut Errors) {
                 format!("existing ephemeral containers {:?} may not be removed\n", before.name),
             )),
             Some(after) if after != before => {
+                let difference = differences(&json!(after), &json!(before), "ephemeralContainer").join("\n");
                 errors.push(FieldError::forbidden(
                     &at,
-                    format!("existing ephemeral containers {:?} may not be changed\n", before.name),
+                    format!("existing ephemeral containers {:?} may not be changed\n{difference}", before.name),
                 ));
             }
             Some(_) => {}
         }
-    }
-}
-
-fn resize(new: &Pod, old: &Pod, errors: &mut Errors) {
-    let class = |pod: &Pod| pod.spec.as_ref().map(crate::kinds::pod::qos::class);
-    if class(new) != class(old) {
-        errors.push(FieldError::invalid(
-            &Path::new("spec"),
-            class(new),
-            format!("Pod QOS Class may not change as a result of resizing (old: {:?})", class(old).unwrap_or_default()),
-        ));
     }
 }
 
