@@ -39,8 +39,10 @@ test: ## Run every test: brains, contracts, simulation, real etcd, real cluster
 	@$(MAKE) --no-print-directory images
 	@cargo test --workspace
 
-test-long: ## Run the simulation over many more seeds
+test-long: build ## Run simulation, cache model and linearizability over many more seeds
 	@KOGGE_SEEDS=1000 cargo test --release -p e2e --test sim
+	@KOGGE_SEEDS=5000 cargo test --release -p store --test model
+	@KOGGE_SEEDS=120 cargo test --release -p e2e --test linear
 
 bench: images ## Measure memory, processor time, start, pods and the API
 	@cargo build --profile dist -p e2e --bin kogge-bench

@@ -82,7 +82,7 @@ impl Server {
         let (parts, body) = request.into_parts();
         let sender = self.app.authenticator.authenticate(&parts, peer).await?;
         let decide = |user: &User, asked: &api_rules::authz::Attributes| self.app.authorizer.decide(user, asked);
-        let user = impersonation::impersonated(&sender, &parts.headers, decide)?.unwrap_or(sender);
+        let user = impersonation::impersonated(&sender, &parts.headers, decide)?.map_or(sender, Arc::new);
         let query = uri.query().unwrap_or("");
         self.app.authorizer.check(&Attributes { user: &user, info, query })?;
         if is_stream(info) {

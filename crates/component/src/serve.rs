@@ -36,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// HTTP/2 peers that do not answer a ping are gone (a dead peer is noticed within 30 s).
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of an answer that wait for a peer who reads slowly, in each of HTTP's and TLS's buffers; and a request's head.
+const BUFFER: usize = 32 << 10;
 /// Streams a peer may have open on one HTTP/2 connection, as upstream.
 const STREAMS: u32 = 250;
 
@@ -177,7 +179,8 @@ async fn handshake(
     address: SocketAddr,
     tls: &ServerTls,
 ) -> anyhow::Result<(tokio_rustls::server::TlsStream<TcpStream>, Peer)> {
-    let stream = timeout(PATIENCE, TlsAcceptor::from(tls.config()).accept(tcp)).await??;
+    let mut stream = timeout(PATIENCE, TlsAcceptor::from(tls.config()).accept(tcp)).await??;
+    stream.get_mut().1.set_buffer_limit(Some(BUFFER));
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let identity = certificate.map(tls::identity).transpose()?;
     let certificate = certificate.map(|c| Bytes::copy_from_slice(c));
@@ -196,11 +199,12 @@ async fn run<H: Handler>(
         async move { Ok::<_, Infallible>(handler.handle(request, peer).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE).half_close(true);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE).half_close(true).max_buf_size(BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
+        .max_send_buf_size(BUFFER)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_PATIENCE);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(io), service).into_owned();

@@ -214,6 +214,11 @@ impl Object {
         self.text(&self.extracted.uid)
     }
 
+    /// Whether its deletion has begun.
+    pub fn is_ending(&self) -> bool {
+        self.extracted.is_ending
+    }
+
     /// A selectable field's value; `None` if the resource has no such field.
     pub fn field<'a>(&'a self, label: &str, selects: &Selects) -> Option<&'a str> {
         match label {

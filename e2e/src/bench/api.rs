@@ -4,10 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -18,6 +15,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use super::{
+    crowds,
     load::{self, Call, Outcome, Target},
     process::Process,
     report,
@@ -28,7 +26,10 @@ const NAMESPACE: &str = "bench";
 const WORKERS: usize = 64;
 const WATCHERS: usize = 200;
 const WATCH_EVENTS: usize = 2000;
-const JSON: &str = "application/json";
+/// Between two changes of the watch that is not at full speed.
+const PACE: Duration = Duration::from_millis(20);
+pub(super) const JSON: &str = "application/json";
+pub(super) const MERGE: &str = "application/merge-patch+json";
 
 /// Ends its process when it goes out of scope.
 struct Running(Child);
@@ -90,11 +91,14 @@ async fn measure(pki: &Path, dir: &Path, pods: usize) -> anyhow::Result<()> {
     phases.measure("list", 8, 40, |_| read(path(""))).await?;
     phases.measure("list, resourceVersion=0", 8, 40, |_| read(path("?resourceVersion=0"))).await?;
     let patch = |n: usize| json!({"metadata": {"annotations": {"round": n.to_string()}}});
-    let merge = "application/merge-patch+json";
     phases
-        .measure("patch", WORKERS, pods, move |n| write(Method::PATCH, path(&name(n % pods)), merge, patch(n)))
+        .measure("patch", WORKERS, pods, move |n| write(Method::PATCH, path(&name(n % pods)), MERGE, patch(n)))
         .await?;
-    phases.watch(pods).await?;
+    phases.watch(pods, None).await?;
+    phases.watch(pods, Some(PACE)).await?;
+    crowds::list_storm(&phases, pods).await?;
+    crowds::slow_watchers(&phases, pods).await?;
+    crowds::idle_watchers(&phases).await?;
     drop(server);
     let started = Instant::now();
     let server = start_server(pki, dir, &client, api_port)?;
@@ -105,8 +109,9 @@ async fn measure(pki: &Path, dir: &Path, pods: usize) -> anyhow::Result<()> {
     phases.measure("delete", WORKERS, pods, move |n| write(Method::DELETE, path(&name(n)), JSON, now.clone())).await
 }
 
-struct Phases<'a> {
-    target: &'a Target,
+/// What is measured, and through what.
+pub(super) struct Phases<'a> {
+    pub(super) target: &'a Target,
     server: &'a Running,
     etcd: &'a Running,
 }
@@ -134,11 +139,28 @@ impl Phases<'_> {
         Ok(())
     }
 
-    fn cpu(&self) -> [f64; 2] {
+    /// Resident megabytes of the API server.
+    pub(super) fn memory(&self) -> f64 {
+        self.server.process("").usage().rss_mb
+    }
+
+    pub(super) fn peak(&self) -> f64 {
+        self.server.process("").usage().peak_mb
+    }
+
+    /// The present resourceVersion.
+    pub(super) async fn revision(&self) -> anyhow::Result<String> {
+        let mut connection = self.target.connect().await?;
+        let answer = connection.send(Method::GET, &path("?limit=1"), JSON, Bytes::new()).await?;
+        let page: Value = serde_json::from_slice(&answer.into_body().collect().await?.to_bytes())?;
+        Ok(page["metadata"]["resourceVersion"].as_str().context("no resourceVersion")?.to_owned())
+    }
+
+    pub(super) fn cpu(&self) -> [f64; 2] {
         [self.server, self.etcd].map(|p| p.process("").usage().cpu_seconds)
     }
 
-    fn cost(&self, before: [f64; 2], operations: usize) -> Value {
+    pub(super) fn cost(&self, before: [f64; 2], operations: usize) -> Value {
         let after = self.cpu();
         let each = |n: usize| report::rounded((after[n] - before[n]) * 1000.0 / operations.max(1) as f64);
         let memory = self.server.process("").usage();
@@ -148,55 +170,71 @@ impl Phases<'_> {
         })
     }
 
-    /// Watchers of all pods, while one object is changed as fast as the server allows.
-    async fn watch(&self, pods: usize) -> anyhow::Result<()> {
-        let mut connection = self.target.connect().await?;
-        let answer = connection.send(Method::GET, &path("?limit=1"), JSON, Bytes::new()).await?;
-        let page: Value = serde_json::from_slice(&answer.into_body().collect().await?.to_bytes())?;
-        let revision = page["metadata"]["resourceVersion"].as_str().context("no resourceVersion")?.to_owned();
-        let delivered = Arc::new(AtomicUsize::new(0));
+    /// Watchers of all pods, while objects are changed: as fast as the server allows, or one each `pace`.
+    async fn watch(&self, pods: usize, pace: Option<Duration>) -> anyhow::Result<()> {
+        let changes = if pace.is_some() { WATCH_EVENTS / 4 } else { WATCH_EVENTS };
+        let revision = self.revision().await?;
+        let sent: Arc<Vec<OnceLock<Instant>>> = Arc::new((0..changes).map(|_| OnceLock::new()).collect());
         let mut watchers = tokio::task::JoinSet::new();
         for _ in 0..WATCHERS {
             let mut connection = self.target.connect().await?;
             let at = path(&format!("?watch=true&resourceVersion={revision}"));
-            let mut body = connection.send(Method::GET, &at, JSON, Bytes::new()).await?.into_body();
-            let delivered = delivered.clone();
-            watchers.spawn(async move {
-                let _connection = connection;
-                let mut seen = 0;
-                while seen < WATCH_EVENTS {
-                    let frame = body.frame().await.context("the watch ended early")??;
-                    let lines = frame.data_ref().map_or(0, |data| data.iter().filter(|b| **b == b'\n').count());
-                    seen += lines;
-                    delivered.fetch_add(lines, Ordering::Relaxed);
-                }
-                anyhow::Ok(())
-            });
+            let body = connection.send(Method::GET, &at, JSON, Bytes::new()).await?.into_body();
+            watchers.spawn(deliveries(connection, body, sent.clone()));
         }
-        let before = self.cpu();
-        let start = Instant::now();
-        let merge_patch = "application/merge-patch+json";
+        let (before, start) = (self.cpu(), Instant::now());
+        let times = sent.clone();
         let change = move |n: usize| {
-            let body = json!({"metadata": {"annotations": {"watched": n.to_string()}}});
-            write(Method::PATCH, path(&name(n % pods)), merge_patch, body)
+            times[n].set(Instant::now()).ok();
+            let body = json!({"metadata": {"annotations": {"watched": format!("-{n}-")}}});
+            write(Method::PATCH, path(&name(n % pods)), MERGE, body)
         };
-        load::phase(self.target, 16, WATCH_EVENTS, change).await?;
-        while let Some(done) = watchers.join_next().await {
-            done??;
+        match pace {
+            None => drop(load::phase(self.target, 16, changes, change).await?),
+            Some(pace) => load::paced(self.target, pace, changes, change).await?,
         }
-        let deliveries = delivered.load(Ordering::Relaxed);
-        let cost = self.cost(before, deliveries);
+        let mut latencies = Vec::with_capacity(WATCHERS * changes);
+        while let Some(done) = watchers.join_next().await {
+            latencies.extend(done??);
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        let cost = self.cost(before, latencies.len());
         let micros = cost["apiserver_ms_per_op"].as_f64().unwrap_or(0.0) * 1000.0;
-        report::line(
-            "watch, 200 watchers x 2000 changes",
-            json!({
-                "deliveries_per_s": report::rounded(deliveries as f64 / start.elapsed().as_secs_f64()),
-                "apiserver_us_per_delivery_with_the_patches": micros,
-                "apiserver_rss_mb": cost["apiserver_rss_mb"],
-            }),
-        );
+        let mut figures = json!({
+            "deliveries_per_s": report::rounded(latencies.len() as f64 / seconds),
+            "apiserver_us_per_delivery_with_the_patches": micros,
+            "apiserver_rss_mb": cost["apiserver_rss_mb"],
+        });
+        merge(&mut figures, report::percentiles(&mut latencies));
+        let speed = if pace.is_some() { "50 a second" } else { "full speed" };
+        report::line(&format!("watch, {WATCHERS} watchers x {changes} changes, {speed}"), figures);
         Ok(())
     }
+}
+
+/// How long after its change each event came.
+async fn deliveries(
+    connection: load::Connection,
+    mut body: hyper::body::Incoming,
+    sent: Arc<Vec<OnceLock<Instant>>>,
+) -> anyhow::Result<Vec<Duration>> {
+    const MARK: &str = "\"watched\":\"-";
+    let _connection = connection;
+    let (mut latencies, mut text) = (Vec::with_capacity(sent.len()), Vec::new());
+    while latencies.len() < sent.len() {
+        let frame = body.frame().await.context("the watch ended early")??;
+        text.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        let now = Instant::now();
+        let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        for line in String::from_utf8_lossy(&text[..end]).lines() {
+            let number =
+                line.find(MARK).and_then(|at| line[at + MARK.len()..].split('-').next()?.parse::<usize>().ok());
+            let at = number.and_then(|number| sent.get(number)?.get()).context("an event that nobody caused")?;
+            latencies.push(now.duration_since(*at));
+        }
+        text.drain(..end);
+    }
+    Ok(latencies)
 }
 
 fn start_server(pki: &Path, dir: &Path, etcd: &str, port: u16) -> anyhow::Result<Running> {
@@ -270,25 +308,25 @@ fn merge(into: &mut Value, more: Value) {
     }
 }
 
-fn path(rest: &str) -> String {
+pub(super) fn path(rest: &str) -> String {
     let slash = if rest.is_empty() || rest.starts_with('?') { "" } else { "/" };
     format!("/api/v1/namespaces/{NAMESPACE}/pods{slash}{rest}")
 }
 
-fn name(n: usize) -> String {
+pub(super) fn name(n: usize) -> String {
     format!("p-{n:06}")
 }
 
-fn read(path: String) -> Call {
+pub(super) fn read(path: String) -> Call {
     Call { method: Method::GET, path, kind: JSON, body: Bytes::new() }
 }
 
-fn write(method: Method, path: String, kind: &'static str, body: Value) -> Call {
+pub(super) fn write(method: Method, path: String, kind: &'static str, body: Value) -> Call {
     Call { method, path, kind, body: body.to_string().into() }
 }
 
 /// About 1.3 KB as sent, of the shape that controllers make; no scheduler takes it.
-fn pod(n: usize) -> Value {
+pub(super) fn pod(n: usize) -> Value {
     let container = |name: &str| {
         json!({
             "name": name, "image": format!("registry.example.com/team/{name}:v1.2.3"),

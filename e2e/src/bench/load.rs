@@ -12,16 +12,19 @@ use std::{
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use component::tls;
-use http::{Method, Request, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     body::Incoming,
-    client::conn::http1::{self, SendRequest},
+    client::conn::{
+        http1::{self, SendRequest},
+        http2,
+    },
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// Where and as whom.
 #[derive(Clone)]
@@ -29,6 +32,10 @@ pub struct Target {
     port: u16,
     connector: TlsConnector,
 }
+
+/// A stream of an HTTP/2 connection, which many may share.
+#[derive(Clone)]
+pub struct Shared(http2::SendRequest<Full<Bytes>>);
 
 /// One HTTP/1.1 connection over TLS.
 pub struct Connection(SendRequest<Full<Bytes>>);
@@ -45,17 +52,74 @@ impl Target {
     }
 
     pub async fn connect(&self) -> anyhow::Result<Connection> {
-        let tcp = TcpStream::connect(("127.0.0.1", self.port)).await.context("connecting")?;
-        tcp.set_nodelay(true)?;
-        let stream = self.connector.connect(ServerName::try_from("127.0.0.1")?, tcp).await.context("TLS")?;
+        let stream = dial(&self.connector, self.port).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(Connection(sender))
+    }
+
+    /// A connection for many requests at a time.
+    pub async fn connect_http2(&self) -> anyhow::Result<Shared> {
+        let mut config = self.connector.config().as_ref().clone();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = dial(&TlsConnector::from(Arc::new(config)), self.port).await?;
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Shared(sender))
+    }
+}
+
+async fn dial(connector: &TlsConnector, port: u16) -> anyhow::Result<TlsStream<TcpStream>> {
+    let tcp = TcpStream::connect(("127.0.0.1", port)).await.context("connecting")?;
+    tcp.set_nodelay(true)?;
+    connector.connect(ServerName::try_from("127.0.0.1")?, tcp).await.context("TLS")
+}
+
+impl Shared {
+    /// GETs a path, for as long as the answer lasts.
+    pub async fn send(&mut self, path: &str) -> anyhow::Result<http::Response<Incoming>> {
+        let request = Request::get(format!("https://127.0.0.1{path}"))
+            .header(header::ACCEPT, "application/json")
+            .body(Full::default())?;
+        self.0.ready().await?;
+        let answer = self.0.send_request(request).await?;
+        if !answer.status().is_success() {
+            bail!("{}: {path}", answer.status());
+        }
+        Ok(answer)
     }
 }
 
 impl Connection {
     pub async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Bytes,
+    ) -> anyhow::Result<http::Response<Incoming>> {
+        let answer = self.begin(method, path, kind, body).await?;
+        if !answer.status().is_success() {
+            let code = answer.status();
+            let body = answer.into_body().collect().await?.to_bytes();
+            bail!("{code}: {}", String::from_utf8_lossy(&body));
+        }
+        Ok(answer)
+    }
+
+    /// Sends, and reads the answer whatever it is.
+    pub async fn answer(
+        &mut self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Bytes,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let answer = self.begin(method, path, kind, body).await?;
+        Ok((answer.status(), answer.into_body().collect().await?.to_bytes()))
+    }
+
+    async fn begin(
         &mut self,
         method: Method,
         path: &str,
@@ -69,13 +133,7 @@ impl Connection {
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, kind)
             .body(Full::new(body))?;
-        let answer = self.0.send_request(request).await?;
-        if !answer.status().is_success() {
-            let code = answer.status();
-            let body = answer.into_body().collect().await?.to_bytes();
-            bail!("{code}: {}", String::from_utf8_lossy(&body));
-        }
-        Ok(answer)
+        Ok(self.0.send_request(request).await?)
     }
 
     /// Sends and reads the answer to its end; its length in bytes.
@@ -87,6 +145,18 @@ impl Connection {
         }
         Ok(length)
     }
+}
+
+/// Makes `count` requests from one connection, one each `pace`.
+pub async fn paced(target: &Target, pace: Duration, count: usize, call: impl Fn(usize) -> Call) -> anyhow::Result<()> {
+    let mut connection = target.connect().await?;
+    let mut tick = tokio::time::interval(pace);
+    for n in 0..count {
+        tick.tick().await;
+        let Call { method, path, kind, body } = call(n);
+        connection.round(method, &path, kind, body).await?;
+    }
+    Ok(())
 }
 
 /// What a phase of requests came to.

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod cluster;
+pub mod crowds;
 pub mod floor;
 pub mod load;
 pub mod process;

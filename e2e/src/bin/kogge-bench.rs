@@ -1,6 +1,9 @@
 //! `make bench`: brings up a cluster, measures it, takes it down, and measures the API server alone.
 //!
-//! Each result is one JSON line. `kogge-bench api` and `kogge-bench cluster` measure one half.
+//! Each result is one JSON line. `kogge-bench api` and `kogge-bench cluster` measure one half; `kogge-bench api --pki DIR`
+//! needs no cluster, only its certificates.
+
+use std::path::Path;
 
 use e2e::bench::{
     api,
@@ -17,6 +20,11 @@ const OBJECTS: usize = 10_000;
 async fn main() -> anyhow::Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|w| w == name);
+    if let [only, flag, pki] = wanted.as_slice()
+        && (only.as_str(), flag.as_str()) == ("api", "--pki")
+    {
+        return api::run(Path::new(pki), OBJECTS).await;
+    }
     let cluster = Cluster::up()?;
     let measured = async {
         if wants("cluster") {

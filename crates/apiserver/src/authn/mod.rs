@@ -25,23 +25,19 @@ impl Authenticator {
     }
 
     /// The sender of a request; 401 for credentials that do not hold, or none where some are needed.
-    pub async fn authenticate(&self, parts: &Parts, peer: &Peer) -> Result<User, Status> {
+    pub async fn authenticate(&self, parts: &Parts, peer: &Peer) -> Result<Arc<User>, Status> {
         if let Some(identity) = &peer.identity {
-            return Ok(of_certificate(identity));
+            return Ok(Arc::new(of_certificate(identity)));
         }
         if let Some(token) = bearer::token(&parts.headers) {
             return self.of_token(&token).await;
         }
-        if is_health_check(parts.uri.path()) { Ok(User::anonymous()) } else { Err(Status::unauthorized()) }
+        if is_health_check(parts.uri.path()) { Ok(Arc::new(User::anonymous())) } else { Err(Status::unauthorized()) }
     }
 
-    async fn of_token(&self, token: &str) -> Result<User, Status> {
+    async fn of_token(&self, token: &str) -> Result<Arc<User>, Status> {
         match self.tokens.authenticate(token, self.tokens.audiences()).await {
-            Ok(holder) => {
-                let mut user = holder.user;
-                user.groups.push(SYSTEM_AUTHENTICATED.to_owned());
-                Ok(user)
-            }
+            Ok(holder) => Ok(holder.user),
             Err(why) => {
                 tracing::debug!("unable to authenticate the request: {why}");
                 Err(Status::unauthorized())

@@ -1,6 +1,5 @@
 //! TokenReview: whose token is this, and is it good for those who ask?
 
-use api_rules::authz::SYSTEM_AUTHENTICATED;
 use api_types::Status;
 use serde_json::{Value, json};
 
@@ -20,9 +19,7 @@ pub async fn review(tokens: &Tokens, spec: &Value) -> Result<Value, Status> {
     }
     Ok(match tokens.authenticate(token, audiences).await {
         Ok(holder) => {
-            let mut user = holder.user;
-            user.groups.push(SYSTEM_AUTHENTICATED.to_owned());
-            json!({"authenticated": true, "user": user_info(&user), "audiences": holder.audiences})
+            json!({"authenticated": true, "user": user_info(&holder.user), "audiences": holder.audiences})
         }
         Err(why) => json!({"user": {}, "error": format!("[invalid bearer token, {why}]")}),
     })

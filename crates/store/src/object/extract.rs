@@ -33,6 +33,8 @@ pub(super) struct Extracted {
     pub(super) labels: Box<[(Text, Text)]>,
     pub(super) fields: Box<[Text]>,
     pub(super) uid: Text,
+    /// There is a deletionTimestamp.
+    pub(super) is_ending: bool,
     /// The metadata held a resourceVersion before ours was spliced in.
     pub(super) has_foreign_version: bool,
 }
@@ -60,6 +62,7 @@ enum Role {
     Field,
     Labels,
     Uid,
+    End,
     Version,
 }
 
@@ -81,6 +84,7 @@ impl Extractor {
         let mut root = Node::default();
         root.at(&["metadata", "labels"]).role = Role::Labels;
         root.at(&["metadata", "uid"]).role = Role::Uid;
+        root.at(&["metadata", "deletionTimestamp"]).role = Role::End;
         root.at(&["metadata", "resourceVersion"]).role = Role::Version;
         let mut defaults = Vec::with_capacity(selects.fields.len());
         for (index, field) in selects.fields.iter().enumerate() {
@@ -102,6 +106,7 @@ impl Extractor {
             labels: Vec::new(),
             fields: vec![None; self.defaults.len()],
             uid: Text::Static(""),
+            is_ending: false,
             versions: 0,
         };
         let mut deserializer = serde_json::Deserializer::from_slice(json);
@@ -112,6 +117,7 @@ impl Extractor {
             labels: found.labels.into(),
             fields: fields.map(|(value, default)| value.map_or_else(|| default.clone(), |(_, text)| text)).collect(),
             uid: found.uid,
+            is_ending: found.is_ending,
             has_foreign_version: found.versions > 1,
         })
     }
@@ -123,6 +129,7 @@ struct Found {
     labels: Vec<(Text, Text)>,
     fields: Vec<Option<(usize, Text)>>,
     uid: Text,
+    is_ending: bool,
     versions: usize,
 }
 
@@ -134,6 +141,7 @@ impl Found {
     fn set(&mut self, node: &Node, text: Text) {
         match node.role {
             Role::Uid => self.uid = text.clone(),
+            Role::End => self.is_ending = true,
             Role::Version => self.versions += 1,
             Role::Labels | Role::Field => {}
         }
