@@ -81,6 +81,15 @@ fn stateful_sets() {
     assert_eq!(set["status"], json!({"replicas": 0, "availableReplicas": 0}));
     assert_eq!(cells("StatefulSet", &set), json!(["x", "0/1", "<unknown>", "c", "i"]));
     check("StatefulSet", workload(json!({})), &[]);
+    let mounts = json!([{"name": "c", "image": "i", "volumeMounts": [{"name": "d", "mountPath": "/d"}]}]);
+    let mounting = |claim: &str| {
+        workload(
+            json!({"template": {"spec": {"containers": mounts}}, "volumeClaimTemplates": [{"metadata": {"name": claim}}]}),
+        )
+    };
+    check("StatefulSet", mounting("d"), &[]);
+    let missing = "spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"d\"";
+    check("StatefulSet", mounting("e"), &[missing]);
     check(
         "StatefulSet",
         workload(json!({"podManagementPolicy": "Chaos", "ordinals": {"start": -1}, "selector": {"matchLabels": null},

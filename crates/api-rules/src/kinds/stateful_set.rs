@@ -2,7 +2,10 @@
 
 use api_types::{
     field::{FieldError, Path},
-    k8s_openapi::api::apps::v1::{self, StatefulSetSpec, StatefulSetUpdateStrategy},
+    k8s_openapi::api::{
+        apps::v1::{self, StatefulSetSpec, StatefulSetUpdateStrategy},
+        core::v1::{PersistentVolumeClaimVolumeSource, PodTemplateSpec, Volume},
+    },
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -104,7 +107,14 @@ impl Resource for StatefulSet {
         if let Some(start) = spec.ordinals.as_ref().and_then(|o| o.start) {
             names::not_negative(start.into(), &path.child("ordinals.start"), errors);
         }
-        workload::validate(&spec.selector, Some(&spec.template), WORDS, &path, errors);
+        workload::validate(&spec.selector, Some(&with_claims(spec)), WORDS, &path, errors);
+    }
+
+    fn validate_create(object: &v1::StatefulSet, errors: &mut Vec<FieldError>) {
+        let name = object.spec.as_ref().and_then(|s| s.service_name.as_deref()).unwrap_or_default();
+        if !name.is_empty() {
+            names::report(names::dns_label(name), &Path::new("spec").child("serviceName"), name, errors);
+        }
     }
 
     fn validate_update(
@@ -155,6 +165,23 @@ impl Resource for StatefulSet {
             images,
         ]
     }
+}
+
+/// The template with the volumes that its pods get from their claims.
+fn with_claims(spec: &StatefulSetSpec) -> PodTemplateSpec {
+    let mut template = spec.template.clone();
+    let claims = spec.volume_claim_templates.iter().flatten().filter_map(|claim| claim.metadata.name.clone());
+    let (claims, Some(pod)) = (claims.collect::<Vec<_>>(), &mut template.spec) else { return template };
+    if !claims.is_empty() {
+        let volumes = pod.volumes.get_or_insert_default();
+        volumes.retain(|volume| !claims.contains(&volume.name));
+        volumes.extend(claims.into_iter().map(|name| Volume {
+            name: name.clone(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource { claim_name: name, read_only: None }),
+            ..Volume::default()
+        }));
+    }
+    template
 }
 
 fn validate_strategy(strategy: &StatefulSetUpdateStrategy, path: &Path, errors: &mut Vec<FieldError>) {

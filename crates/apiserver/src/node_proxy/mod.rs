@@ -31,6 +31,7 @@ use crate::{
 };
 
 pub use kubelet::unchecked_tls;
+pub use target::dial_error;
 
 use forward::Translation;
 use kubelet::Kubelets;

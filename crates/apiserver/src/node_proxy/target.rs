@@ -166,7 +166,7 @@ pub async fn connect(scheme: &str, address: &str, port: &str) -> Result<Connecti
 }
 
 /// In Go's words, which clients and tests know.
-fn dial_error(authority: &str, why: &io::Error) -> String {
+pub fn dial_error(authority: &str, why: &io::Error) -> String {
     let why = match why.kind() {
         io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
         io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),

@@ -91,7 +91,8 @@ async fn ask(call: &Call<'_>, component: Component) -> Result<String, String> {
 
 async fn health(port: u16) -> anyhow::Result<(StatusCode, String)> {
     let authority = format!("127.0.0.1:{port}");
-    let stream = TcpStream::connect(&authority).await.map_err(|why| anyhow::anyhow!("dial tcp {authority}: {why}"))?;
+    let stream = TcpStream::connect(&authority).await;
+    let stream = stream.map_err(|why| anyhow::anyhow!(node_proxy::dial_error(&authority, &why)))?;
     let connector = TlsConnector::from(Arc::new(node_proxy::unchecked_tls()));
     let stream = connector.connect(ServerName::try_from("127.0.0.1")?, stream).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

@@ -25,6 +25,9 @@ pub fn generate(object: &mut Value) {
     if value::at(object, &["spec", "manualSelector"]) == Some(&json!(true)) {
         return;
     }
+    let labels_of = |object: &Value, path: &[&str]| value::at(object, path).cloned().unwrap_or_else(|| json!({}));
+    let (of_job, of_pods) =
+        (labels_of(object, &["metadata", "labels"]), labels_of(object, &["spec", "template", "metadata", "labels"]));
     let own = |member: &str| value::at(object, &["metadata", member]).cloned().unwrap_or_else(|| "".into());
     let (name, uid) = (own("name"), own("uid"));
     let spec = value::child(object, "spec");
@@ -33,7 +36,12 @@ pub fn generate(object: &mut Value) {
     {
         value::default(labels, label, text.clone());
     }
+    let labels = labels.clone();
     value::default(value::child(value::child(spec, "selector"), "matchLabels"), CONTROLLER_UID, uid);
+    // A Job without labels of its own has those of its pods, these included.
+    if of_job == json!({}) || of_job == of_pods {
+        value::set(object, &["metadata", "labels"], labels);
+    }
 }
 
 /// The form of the selector, and that it fits the template.

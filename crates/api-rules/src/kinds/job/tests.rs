@@ -63,6 +63,7 @@ fn selectors() {
         json!({"batch.kubernetes.io/job-name": "j", "job-name": "j",
             "batch.kubernetes.io/controller-uid": "u", "controller-uid": "u"})
     );
+    assert_eq!(job["metadata"]["labels"], job["spec"]["template"]["metadata"]["labels"]);
     check(json!({}), &[]);
     check(
         json!({"selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": "other"}}}),
