@@ -5,6 +5,8 @@
 //! or draws a random number; `controller-manager` gathers what is seen and carries the plans out.
 
 pub mod adoption;
+pub mod bootstrap_tokens;
+pub mod certificate_cleaner;
 pub mod certificates;
 pub mod cidr;
 pub mod cluster_role_aggregation;
@@ -13,6 +15,7 @@ pub mod daemon_set;
 pub mod deployment;
 pub mod disruption;
 pub mod endpoint_slice;
+pub mod endpoint_slice_mirroring;
 pub mod endpoints;
 pub mod garbage_collector;
 pub mod history;

@@ -3,6 +3,7 @@
 //! `cargo test -p e2e --test cluster -- NAME` runs the scenarios whose name holds NAME.
 //! `KOGGE_KEEP=1` leaves the cluster up afterwards.
 
+mod batch;
 mod faults;
 mod kube_rs;
 mod kubectl;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
     };
     let mut scenarios = vec![];
     scenarios.extend(workloads::scenarios());
+    scenarios.extend(batch::scenarios());
     scenarios.extend(network::scenarios());
     scenarios.extend(kubectl::scenarios());
     scenarios.extend(programs::scenarios());

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr, path::PathBuf, sync::Arc, time::
 use anyhow::Context;
 use clap::Parser;
 use component::{Clock, Shutdown, TokioClock, health::Checks};
-use cri::fake::Fake;
+use cri::fake::{Fake, Life};
 use http::{Method, Request, header};
 use http_body_util::BodyExt;
 use kube::client::Body;
@@ -94,6 +94,15 @@ impl Cluster {
             self.kill(body).await;
         }
         std::fs::remove_dir_all(&self.dir).ok();
+    }
+
+    /// Decides what containers do once they are started, on whatever node.
+    pub fn containers(&self, life: impl Fn(&cri::v1::ContainerConfig) -> Life + Send + Sync + 'static) {
+        let life = Arc::new(life);
+        for (_, runtime) in &self.runtimes {
+            let life = life.clone();
+            runtime.on_start(move |config| life(config));
+        }
     }
 
     /// The ids of all containers that run on any node.

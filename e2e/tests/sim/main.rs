@@ -4,6 +4,7 @@
 //! A run is a seed. Each seed restarts every body once, at moments it chooses, while a Deployment comes up; then the
 //! invariants must hold. `KOGGE_SEEDS=1000` runs more seeds, `KOGGE_SEED=17` one.
 
+mod batch;
 mod chance;
 mod cluster;
 mod rules;

@@ -1,12 +1,15 @@
 //! The one list of controllers, and for each what it watches.
 
+mod bootstrap_tokens;
 mod certificate_approving;
+mod certificate_cleaner;
 mod certificate_signing;
 mod cluster_role_aggregation;
 mod cron_job;
 mod deployment;
 mod disruption;
 mod endpoint_slice;
+mod endpoint_slice_mirroring;
 mod endpoints;
 mod garbage_collector;
 mod job;
@@ -37,6 +40,7 @@ type Start = fn(&Context) -> anyhow::Result<Vec<JoinHandle<()>>>;
 /// Upstream's names, as `--controllers` takes them.
 const ALL: &[(&str, Start)] = &[
     ("certificatesigningrequest-approving-controller", certificate_approving::start),
+    ("certificatesigningrequest-cleaner-controller", certificate_cleaner::start),
     ("certificatesigningrequest-signing-controller", certificate_signing::start),
     ("clusterrole-aggregation-controller", cluster_role_aggregation::start),
     ("cronjob-controller", cron_job::start),
@@ -44,6 +48,7 @@ const ALL: &[(&str, Start)] = &[
     ("disruption-controller", disruption::start),
     ("endpoints-controller", endpoints::start),
     ("endpointslice-controller", endpoint_slice::start),
+    ("endpointslice-mirroring-controller", endpoint_slice_mirroring::start),
     ("garbage-collector-controller", garbage_collector::start),
     ("job-controller", job::start),
     ("namespace-controller", namespace::start),
@@ -62,10 +67,18 @@ const ALL: &[(&str, Start)] = &[
     ("ttl-after-finished-controller", ttl_after_finished::start),
 ];
 
+/// Those that run only when `--controllers` names them, as upstream.
+const ON_REQUEST: &[(&str, Start)] = &[
+    ("bootstrap-signer-controller", bootstrap_tokens::start_signer),
+    ("token-cleaner-controller", bootstrap_tokens::start_cleaner),
+];
+
 /// Starts those that are switched on.
 pub fn start(context: &Context) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let mut running = Vec::new();
-    for (name, start) in ALL.iter().filter(|(name, _)| context.options.wants(name)) {
+    let usual = ALL.iter().filter(|(name, _)| context.options.wants(name));
+    let named = ON_REQUEST.iter().filter(|(name, _)| context.options.controllers.iter().any(|entry| entry == name));
+    for (name, start) in usual.chain(named) {
         tracing::debug!(controller = name, "starting");
         running.extend(start(context)?);
     }
