@@ -108,6 +108,11 @@ impl Executor {
         self.stores.write().insert(resource.gvr(), Arc::new(store.clone()));
     }
 
+    /// No more decisions are made from the store of this resource, which may end.
+    pub fn forget(&self, resource: &Resource) {
+        self.stores.write().remove(&resource.gvr());
+    }
+
     /// Runs the stages until one fails, and returns once the stores have what was written.
     ///
     /// # Errors

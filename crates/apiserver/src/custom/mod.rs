@@ -36,6 +36,8 @@ pub const RESOURCE: &str = "customresourcedefinitions";
 
 /// Between two attempts while the storage fails.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long the watches of a definition that is gone go on.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
 /// Resources that are read at the same time.
 const READS: usize = 8;
 
@@ -118,7 +120,7 @@ impl Follower {
                 None => {
                     self.names.remove(&name);
                     if let Some(gone) = self.serving.remove(&name) {
-                        self.shared.app.core.store.remove(&gone.id);
+                        self.retire(gone);
                         differs = true;
                     }
                     self.shared.stored.lock().remove(&name);
@@ -145,6 +147,15 @@ impl Follower {
             });
         }
         again
+    }
+
+    /// Takes a resource out of the store, but lets its watches see its last objects go.
+    fn retire(&self, gone: Serving) {
+        let (shared, shutdown) = (self.shared.clone(), self.shutdown.clone());
+        tokio::spawn(async move {
+            shutdown.or(tokio::time::sleep(LAST_EVENTS)).await;
+            shared.app.core.store.remove(&gone.id);
+        });
     }
 
     /// These definitions, and those of the same groups that wait for a name to become free.

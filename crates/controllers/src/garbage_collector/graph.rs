@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
-use api_types::{k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference, object::Resource};
+use api_types::{
+    k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference, names::split_api_version, object::Resource,
+};
 
 use super::{ORPHAN, Object, ObjectMeta};
 
@@ -87,6 +89,28 @@ impl Graph {
         let owners = node.meta.owner_references.iter();
         work.extend(owners.filter(|owner| self.waits(owner)).map(|owner| Uid::from(owner.uid.as_str())));
         work
+    }
+
+    /// A kind is no longer served. Its objects are not known any more, which does not mean that they are gone.
+    pub fn unwatched(&mut self, resource: &Resource) {
+        let of_kind: Vec<Uid> =
+            self.nodes.iter().filter(|(_, node)| node.resource == *resource).map(|(uid, _)| uid.clone()).collect();
+        for uid in of_kind {
+            if let Some(node) = self.nodes.remove(&uid) {
+                self.link(&uid, &node.meta.owner_references, &[]);
+            }
+        }
+    }
+
+    /// A kind is served from now on. Returns the uids of those whose owners of that kind nobody could ask for before.
+    pub fn watched(&self, resource: &Resource) -> Vec<Uid> {
+        let names_it = |owner: &OwnerReference| {
+            owner.kind == *resource.kind
+                && split_api_version(&owner.api_version).0 == resource.group
+                && !self.nodes.contains_key(owner.uid.as_str())
+        };
+        let waiting = self.nodes.iter().filter(|(_, node)| node.meta.owner_references.iter().any(names_it));
+        waiting.map(|(uid, _)| uid.clone()).collect()
     }
 
     /// The API said that this owner does not exist.

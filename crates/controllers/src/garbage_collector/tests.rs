@@ -218,3 +218,31 @@ fn the_same_name_with_another_uid_is_not_the_owner() {
     collector.run(&mut api);
     assert_eq!(api.objects.keys().collect::<Vec<_>>(), ["a"]);
 }
+
+/// A kind that is served later was never taken for absent, and is asked for as soon as that is possible.
+#[test]
+fn kinds_come_and_go() {
+    const WIDGETS: Resource = Resource::new("example.com", "v1", "Widget", "widgets", true);
+    let object = |name: &str, owner: Option<&str>| -> Object {
+        let owners: Vec<Value> = owner
+            .iter()
+            .map(|owner| json!({"apiVersion": "example.com/v1", "kind": "Widget", "name": owner, "uid": format!("{owner}-uid")}))
+            .collect();
+        let metadata = json!({"name": name, "namespace": "n", "uid": format!("{name}-uid"), "ownerReferences": owners});
+        serde_json::from_value(json!({ "metadata": metadata })).unwrap()
+    };
+    let mut graph = Graph::default();
+    graph.seen(&THINGS, &object("dependent", Some("owner")));
+    let unknown = |_: &str, _: &str| None;
+    assert_eq!(graph.decide("dependent-uid", &unknown), Verdict::Do(Plan::default()));
+    assert_eq!(graph.watched(&THINGS), Vec::<Box<str>>::new());
+    assert_eq!(graph.watched(&WIDGETS), ["dependent-uid".into()]);
+    let known = |_: &str, _: &str| Some(WIDGETS);
+    assert!(matches!(graph.decide("dependent-uid", &known), Verdict::Ask(owner) if owner.name == "owner"));
+
+    graph.seen(&WIDGETS, &object("owner", None));
+    assert_eq!(graph.watched(&WIDGETS), Vec::<Box<str>>::new());
+    graph.unwatched(&WIDGETS);
+    assert_eq!(graph.len(), 1);
+    assert_eq!(graph.decide("dependent-uid", &unknown), Verdict::Do(Plan::default()), "not known is not gone");
+}
