@@ -12,8 +12,13 @@ const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 const ANSWERS: [&str; 2] = ["application/json", "application/yaml"];
 const STREAMS: [&str; 2] = ["application/json", "application/json;stream=watch"];
 const BODIES: [&str; 2] = ["application/json", "application/yaml"];
-const PATCHES: [&str; 3] =
-    ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
+/// The last one is for kinds with Go types alone.
+const PATCHES: [&str; 4] = [
+    "application/apply-patch+yaml",
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+];
 
 /// All paths of a kind; none if it is only a body.
 pub fn of(kind: &dyn Kind) -> Map<String, Value> {
@@ -114,9 +119,10 @@ impl Paths<'_> {
         }
         if verbs.contains(&"patch") {
             let parameters: Vec<_> = WRITE.iter().chain(FORCE).copied().collect();
+            let patches = if self.kind.schema().is_some() { &PATCHES[..] } else { &PATCHES[..3] };
             item.insert(
                 "patch".into(),
-                self.operation("patch", "patch", sub, body, &parameters, Some((&format!("{META}.Patch"), &PATCHES))),
+                self.operation("patch", "patch", sub, body, &parameters, Some((&format!("{META}.Patch"), patches))),
             );
         }
     }

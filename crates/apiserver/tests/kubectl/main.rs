@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails by panicking")]
 
+mod custom;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -143,23 +144,31 @@ fn by_its_name(kubectl: &Path) -> PathBuf {
 #[tokio::test]
 async fn apply() {
     for found in kubectls() {
-        let (server, kubectl) = (Server::start().await, by_its_name(&found));
-        for Row(what, line, code, said) in TABLE {
-            let output = Command::new("sh")
-                .args(["-c", &line.replace("$WEB", WEB).replace("$MAP", MAP)])
-                .env("K", format!("{} --kubeconfig=/dev/null --server={}", kubectl.display(), server.url))
-                .env("KUBECTL_APPLYSET", "false")
-                .output()
-                .await
-                .unwrap();
-            let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-            let ended = output.status.code() == Some(*code);
-            assert!(
-                ended && (out.contains(said) || err.contains(said)),
-                "{} {what}: {line}\nended with {}, expected {code} and: {said}\n{out}{err}",
-                found.display(),
-                output.status
-            );
-        }
+        let server = Server::start().await;
+        run(TABLE, &found, &server, &[("WEB", WEB), ("MAP", MAP)]).await;
+    }
+}
+
+/// Types each row, with `$K` for kubectl and each of `words` for what it stands for.
+async fn run(table: &[Row], found: &Path, server: &Server, words: &[(&str, &str)]) {
+    let kubectl = by_its_name(found);
+    for Row(what, line, code, said) in table {
+        let line = words.iter().fold((*line).to_owned(), |line, (word, text)| line.replace(&format!("${word}"), text));
+        let output = Command::new("sh")
+            .args(["-c", &line])
+            .env("K", format!("{} --kubeconfig=/dev/null --server={}", kubectl.display(), server.url))
+            .env("HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("home-{}", std::process::id())))
+            .env("KUBECTL_APPLYSET", "false")
+            .output()
+            .await
+            .unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let ended = output.status.code() == Some(*code);
+        assert!(
+            ended && (out.contains(said) || err.contains(said)),
+            "{} {what}: {line}\nended with {}, expected {code} and: {said}\n{out}{err}",
+            found.display(),
+            output.status
+        );
     }
 }
