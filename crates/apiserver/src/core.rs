@@ -94,7 +94,7 @@ pub fn resource(kind: &KindRef) -> Option<Resource> {
     let fields: Vec<Field> = kind.stored_fields().iter().map(|label| field(&**kind, label)).collect();
     let indexed = (names.plural == "pods").then(|| fields.iter().position(|f| f.label == "spec.nodeName")).flatten();
     let adapt = match kind {
-        KindRef::BuiltIn(_) => None,
+        KindRef::BuiltIn(kind) => from_other_versions(*kind),
         KindRef::Custom(kind) => {
             let kind = kind.clone();
             Some(Adapt::new(move |stored| kind.adapt(stored)))
@@ -108,6 +108,30 @@ pub fn resource(kind: &KindRef) -> Option<Resource> {
         selects: Selects { fields, indexed },
         adapt,
     })
+}
+
+/// So far into an object its `apiVersion` is looked for.
+const LEAD: usize = 128;
+
+/// Objects of a kind that upstream stored in another of its versions.
+fn from_other_versions(kind: &'static dyn Kind) -> Option<Adapt> {
+    let others: Vec<_> = kinds::all()
+        .iter()
+        .copied()
+        .filter(|other| !other.is_storage_version() && other.storage() == kind.storage())
+        .map(|other| (format!(r#""apiVersion":"{}""#, other.names().api_version()).into_bytes(), other))
+        .collect();
+    if others.is_empty() || kind.storage().is_none() {
+        return None;
+    }
+    let adapt = move |stored: &[u8]| {
+        let lead = &stored[..stored.len().min(LEAD)];
+        let of = |mark: &[u8]| lead.windows(mark.len()).any(|window| window == mark);
+        let Some((_, kind)) = others.iter().find(|(mark, _)| of(mark)) else { return Ok(None) };
+        let object: Value = serde_json::from_slice(stored).map_err(|error| error.to_string())?;
+        Ok(Some(encode(&kind.to_storage(object))))
+    };
+    Some(Adapt::new(adapt))
 }
 
 fn field(kind: &dyn Kind, label: &'static str) -> Field {

@@ -45,9 +45,13 @@ impl Answer {
 impl Api {
     /// Ready to serve, with the namespace `default` and its service account.
     pub async fn start() -> Self {
+        Self::start_on(Memory::new()).await
+    }
+
+    /// The same, over what others have stored.
+    pub async fn start_on(stored: Memory) -> Self {
         let clock = TokioClock::starting_at("2026-01-02T03:04:05Z".parse().unwrap());
-        let parts =
-            Parts { backend: Arc::new(Memory::new()), clock: Arc::new(clock), random: Arc::new(Random::seeded(1)) };
+        let parts = Parts { backend: Arc::new(stored), clock: Arc::new(clock), random: Arc::new(Random::seeded(1)) };
         let config = Flags::parse_from(["kogge-apiserver", "--advertise-address", "192.0.2.7"]).config;
         let shutdown = Shutdown::new();
         let api = Self { running: apiserver::run_with(parts, config, shutdown.clone()).await.unwrap(), shutdown };

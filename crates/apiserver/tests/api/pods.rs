@@ -1,6 +1,7 @@
 //! What is peculiar to pods, and to the services in front of them.
 
 use serde_json::{Value, json};
+use store::{Backend, memory::Memory};
 
 use crate::harness::Api;
 
@@ -235,4 +236,21 @@ async fn a_namespace_goes_when_it_is_finalized() {
     namespace["spec"]["finalizers"] = json!([]);
     api.put("/api/v1/namespaces/n/finalize", &namespace).await.expect(200);
     api.get("/api/v1/namespaces/n").await.expect(404);
+}
+
+/// Older servers stored the first version; it is read, and is of the second from its next write on.
+#[tokio::test(start_paused = true)]
+async fn autoscalers_of_old_are_read() {
+    let stored = Memory::new();
+    let object = r#"{"kind":"HorizontalPodAutoscaler","apiVersion":"autoscaling/v1","metadata":{"name":"h","namespace":"default","uid":"u"},"spec":{"scaleTargetRef":{"kind":"Deployment","name":"d"},"minReplicas":1,"maxReplicas":3,"targetCPUUtilizationPercentage":50}}"#;
+    let write = store::Write::put("/registry/horizontalpodautoscalers/default/h", object);
+    stored.commit(store::Transaction { checks: vec![], writes: vec![write] }).await.unwrap();
+    let api = Api::start_on(stored).await;
+    let path = |version: &str| format!("/apis/autoscaling/{version}/namespaces/default/horizontalpodautoscalers/h");
+    let v2 = api.get(&path("v2")).await.expect(200);
+    assert_eq!(v2["apiVersion"], "autoscaling/v2");
+    assert_eq!(v2["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"], 50);
+    assert_eq!(api.get(&path("v1")).await.expect(200)["spec"]["targetCPUUtilizationPercentage"], 50);
+    api.patch(&path("v2"), "merge", json!({"spec": {"maxReplicas": 4}})).await.expect(200);
+    assert_eq!(api.get(&path("v1")).await.expect(200)["spec"]["maxReplicas"], 4);
 }
