@@ -91,14 +91,15 @@ impl Request<'_> {
         merge(type_, &mut object, self.config);
         let identity = identity(self.subject, self.manager, Operation::Apply);
         let last = entries.iter().position(|entry| entry.manager.is(&identity)).map(|at| entries.remove(at));
-        let set = fields(type_, self.config).recursive_difference(self.subject.resets);
+        let mut set = fields(type_, self.config);
+        set.subtract_recursively(self.subject.resets);
         if let Some(last) = &last {
             object = self.pruned(object, last, &set, &entries);
         }
         self.settle(&mut entries, &object, force)?;
         let time = if object == *live { last.and_then(|last| last.time) } else { Some(self.subject.now.to_owned()) };
-        entries.push(Entry::new(identity, time, stripped(&set)));
-        entries.retain(|entry| !entry.fields().is_empty());
+        entries.push(Entry::new(identity, time, stripped(set)));
+        entries.retain(|entry| !entry.is_empty());
         Ok((object, entries))
     }
 
@@ -129,7 +130,7 @@ impl Request<'_> {
         let mut owned = vec![(here.to_owned(), set.clone())];
         for other in others.iter().filter(|entry| entry.is_applied()) {
             match owned.iter_mut().find(|(version, _)| *version == other.manager.api_version) {
-                Some((_, fields)) => *fields = fields.union(other.fields()),
+                Some((_, fields)) => fields.add(other.fields()),
                 None => owned.push((other.manager.api_version.clone(), other.fields().clone())),
             }
         }

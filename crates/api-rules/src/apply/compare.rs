@@ -25,20 +25,21 @@ impl Changes {
     }
 
     /// Without `fields` and all below them.
-    pub fn without(self, fields: &Set) -> Self {
-        if fields.is_empty() || self.is_empty() {
-            return self;
-        }
-        Self { written: self.written.recursive_difference(fields), removed: self.removed.recursive_difference(fields) }
+    pub fn without(mut self, fields: &Set) -> Self {
+        self.written.subtract_recursively(fields);
+        self.removed.subtract_recursively(fields);
+        self
     }
 
-    fn attach(&mut self, element: &Element, step: Step) {
+    fn attach(&mut self, element: Element, step: Step) {
         let Step { written, removed, below } = step;
-        if written || !below.written.is_empty() {
-            self.written.attach(element.clone(), written, below.written);
-        }
         if removed || !below.removed.is_empty() {
-            self.removed.attach(element.clone(), removed, below.removed);
+            if written || !below.written.is_empty() {
+                self.written.attach(element.clone(), written, below.written);
+            }
+            self.removed.attach(element, removed, below.removed);
+        } else {
+            self.written.attach(element, written, below.written);
         }
     }
 }
@@ -125,7 +126,7 @@ fn members(type_: Type, old: Option<&Value>, new: Option<&Value>) -> Result<Chan
         }
         let element = Element::field(name);
         let step = step(place.type_, before, Some(value)).map_err(|why| format!("{element}{why}"))?;
-        changes.attach(&element, step);
+        changes.attach(element, step);
     }
     let is_gone = |name: &str| b.is_none_or(|b| !b.contains_key(name));
     for (name, value) in a.into_iter().flatten().filter(|(name, _)| is_gone(name)) {
@@ -133,14 +134,14 @@ fn members(type_: Type, old: Option<&Value>, new: Option<&Value>) -> Result<Chan
         let after = b.and(inherent(place.inherent));
         let element = Element::field(name);
         let step = step(place.type_, Some(value), after).map_err(|why| format!("{element}{why}"))?;
-        changes.attach(&element, step);
+        changes.attach(element, step);
     }
     if let (true, Some(of)) = (a.is_some() != b.is_some(), type_.members()) {
         // They came or went with their parent, though the document does not say so.
         let side = a.or(b);
         for member in of.inherent().filter(|m| side.is_some_and(|s| !s.contains_key(m.name.as_ref()))) {
             let step = step(type_.at(member.node), a.and(inherent(member.inherent)), b.and(inherent(member.inherent)))?;
-            changes.attach(&Element::field(&member.name), step);
+            changes.attach(Element::field(&member.name), step);
         }
     }
     Ok(changes)
@@ -170,11 +171,14 @@ fn lists(type_: Type, kind: &ListKind, old: &[Value], new: &[Value]) -> Result<C
         return Ok(changes);
     }
     let (a, b) = (index(kind, old)?, index(kind, new)?);
-    for (element, values) in &b {
-        changes.attach(element, same_items(type_, element, a.get(element).map_or(&[], Vec::as_slice), values)?);
+    for (element, values) in &a {
+        if !b.contains_key(element) {
+            changes.attach(element.clone(), same_items(type_, element, values, &[])?);
+        }
     }
-    for (element, values) in a.iter().filter(|(element, _)| !b.contains_key(element)) {
-        changes.attach(element, same_items(type_, element, values, &[])?);
+    for (element, values) in b {
+        let step = same_items(type_, &element, a.get(&element).map_or(&[], Vec::as_slice), &values)?;
+        changes.attach(element, step);
     }
     Ok(changes)
 }

@@ -5,6 +5,10 @@ use std::{
     fmt::{self, Write},
 };
 
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
 use serde_json::{Number, Value};
 
 /// Ordered as upstream orders path elements: members, keys, values, places.
@@ -60,10 +64,7 @@ impl Element {
         match bytes[0] {
             b'f' => Ok(Self::field(&text[2..])),
             b'v' => serde_json::from_str(&text[2..]).map(Self::Value).map_err(content),
-            b'k' => {
-                let fields: serde_json::Map<String, Value> = serde_json::from_str(&text[2..]).map_err(content)?;
-                Ok(Self::key(fields.into_iter().map(|(name, value)| (name.into(), value)).collect()))
-            }
+            b'k' => serde_json::from_str(&text[2..]).map(|Fields(fields)| Self::key(fields)).map_err(content),
             b'i' => text[2..].parse().map(Self::Index).map_err(|_| ElementError::Content(text.to_owned())),
             _ => Err(ElementError::Unknown),
         }
@@ -82,6 +83,30 @@ impl Element {
             Self::Value(value) => write_string(&format!("v:{value}"), out),
             Self::Index(index) => write_string(&format!("i:{index}"), out),
         }
+    }
+}
+
+/// The members of an object in their order.
+struct Fields(Vec<(Box<str>, Value)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self(Vec::new()))
+    }
+}
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+        while let Some(field) = map.next_entry()? {
+            self.0.push(field);
+        }
+        Ok(self)
     }
 }
 

@@ -48,43 +48,53 @@ pub struct Entry {
     pub manager: Manager,
     /// RFC 3339; `None` if it never was known.
     pub time: Option<String>,
-    fields: Set,
+    /// `None` if they were not looked at, because a write does not concern them.
+    fields: Option<Set>,
     /// The fields as they were read; empty once they are others.
     written: String,
 }
 
 impl Entry {
     pub fn new(manager: Manager, time: Option<String>, fields: Set) -> Self {
-        Self { manager, time, fields, written: String::new() }
+        Self { manager, time, fields: Some(fields), written: String::new() }
     }
 
+    /// Nothing if they were not looked at.
     pub fn fields(&self) -> &Set {
-        &self.fields
+        static NOTHING: Set = Set::new();
+        self.fields.as_ref().unwrap_or(&NOTHING)
     }
 
-    pub fn set_fields(&mut self, fields: Set) {
-        self.written.clear();
-        self.fields = fields;
+    /// Whether nothing is owned.
+    pub fn is_empty(&self) -> bool {
+        self.fields.as_ref().is_some_and(Set::is_empty)
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Set)) {
+        if let Some(fields) = &mut self.fields {
+            change(fields);
+            self.written.clear();
+        }
     }
 
     /// Makes the fields those of the type as it is now.
     pub fn fit(&mut self, type_: Type) {
-        if let Some(fields) = collapsed(&self.fields, type_) {
-            self.set_fields(fields);
+        if let Some(fitting) = collapsed(self.fields(), type_) {
+            self.change(|fields| *fields = fitting);
         }
     }
 
     /// Takes fields away.
-    pub fn lose(&mut self, fields: &Set) {
-        if self.fields.intersects(fields) {
-            self.set_fields(self.fields.difference(fields));
+    pub fn lose(&mut self, lost: &Set) {
+        if self.fields().intersects(lost) {
+            self.change(|fields| fields.subtract(lost));
         }
     }
 
     /// Adds fields.
-    pub fn gain(&mut self, fields: &Set) {
-        if !self.fields.contains(fields) {
-            self.set_fields(self.fields.union(fields));
+    pub fn gain(&mut self, won: &Set) {
+        if !self.fields().contains(won) {
+            self.change(|fields| fields.add(won));
         }
     }
 
@@ -109,7 +119,7 @@ impl Entry {
         text("fieldsType", "FieldsV1", out);
         out.extend_from_slice(b",\"fieldsV1\":");
         if self.written.is_empty() {
-            fields_v1::write(&self.fields, out);
+            fields_v1::write(self.fields(), out);
         } else {
             out.extend_from_slice(self.written.as_bytes());
         }
@@ -151,13 +161,18 @@ struct Wire<'a> {
 
 /// Reads the list as JSON; nothing at all is an empty list. An entry that comes twice counts once, the last time.
 pub fn read(json: &[u8]) -> Result<Vec<Entry>, ManagersError> {
+    read_those(json, |_, _| true)
+}
+
+/// As [`read`], but the fields only of entries that `concerned` asks for, given the manager and the fields' JSON.
+pub fn read_those(json: &[u8], concerned: impl Fn(&Manager, &str) -> bool) -> Result<Vec<Entry>, ManagersError> {
     if json.is_empty() {
         return Ok(Vec::new());
     }
     let wire: Option<Vec<Wire>> = serde_json::from_slice(json).map_err(ManagersError::Json)?;
     let mut entries: Vec<Entry> = Vec::new();
     for (i, wire) in wire.unwrap_or_default().into_iter().enumerate() {
-        let entry = entry(i, wire)?;
+        let entry = entry(i, wire, &concerned)?;
         match entries.iter_mut().find(|known| known.manager.is(&entry.manager)) {
             Some(known) => *known = entry,
             None => entries.push(entry),
@@ -166,7 +181,7 @@ pub fn read(json: &[u8]) -> Result<Vec<Entry>, ManagersError> {
     Ok(entries)
 }
 
-fn entry(i: usize, wire: Wire) -> Result<Entry, ManagersError> {
+fn entry(i: usize, wire: Wire, concerned: impl Fn(&Manager, &str) -> bool) -> Result<Entry, ManagersError> {
     let operation = match wire.operation.as_str() {
         "Apply" => Operation::Apply,
         "Update" => Operation::Update,
@@ -181,9 +196,12 @@ fn entry(i: usize, wire: Wire) -> Result<Entry, ManagersError> {
         _ => return Err(ManagersError::FieldsType(i, wire.fields_type)),
     }
     let written = wire.fields_v1.map(RawValue::get).filter(|json| *json != "null").unwrap_or("{}");
-    let fields = fields_v1::parse(written).map_err(ManagersError::Fields)?;
     let manager =
         Manager { name: wire.manager, operation, api_version: wire.api_version, subresource: wire.subresource };
+    let fields = match concerned(&manager, written) {
+        true => Some(fields_v1::parse(written).map_err(ManagersError::Fields)?),
+        false => None,
+    };
     Ok(Entry { manager, time: wire.time, fields, written: written.to_owned() })
 }
 

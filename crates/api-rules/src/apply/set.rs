@@ -26,6 +26,10 @@ impl Node {
 }
 
 impl Set {
+    pub const fn new() -> Self {
+        Self { nodes: Vec::new() }
+    }
+
     /// A set of one path per slice of member names.
     pub fn of_fields(paths: &[&[&str]]) -> Self {
         let mut set = Self::default();
@@ -77,7 +81,7 @@ impl Set {
             _ => {
                 let present = self.node(node.element);
                 present.member |= node.member;
-                present.children = present.children.union(&node.children);
+                present.children.add(&node.children);
             }
         }
     }
@@ -151,6 +155,51 @@ impl Set {
                 children: a.children.recursive_difference(&b.children),
             }),
         })
+    }
+
+    /// As [`Self::difference`], in place.
+    pub fn subtract(&mut self, other: &Self) {
+        self.cut(other, &|mine, theirs| {
+            mine.member &= !theirs.member;
+            mine.children.subtract(&theirs.children);
+        });
+    }
+
+    /// As [`Self::recursive_difference`], in place.
+    pub fn subtract_recursively(&mut self, other: &Self) {
+        self.cut(other, &|mine, theirs| {
+            if theirs.member {
+                mine.member = false;
+                mine.children.nodes.clear();
+            } else {
+                mine.children.subtract_recursively(&theirs.children);
+            }
+        });
+    }
+
+    /// Lets `cut` change the nodes that both have; those that hold nothing then go.
+    fn cut(&mut self, other: &Self, cut: &dyn Fn(&mut Node, &Node)) {
+        for theirs in &other.nodes {
+            if let Ok(at) = self.nodes.binary_search_by(|node| node.element.cmp(&theirs.element)) {
+                cut(&mut self.nodes[at], theirs);
+                if self.nodes[at].is_empty() {
+                    self.nodes.remove(at);
+                }
+            }
+        }
+    }
+
+    /// As [`Self::union`], in place.
+    pub fn add(&mut self, other: &Self) {
+        for theirs in &other.nodes {
+            match self.nodes.binary_search_by(|node| node.element.cmp(&theirs.element)) {
+                Ok(at) => {
+                    self.nodes[at].member |= theirs.member;
+                    self.nodes[at].children.add(&theirs.children);
+                }
+                Err(at) => self.nodes.insert(at, theirs.clone()),
+            }
+        }
     }
 
     /// Whether the two have a path in common; nothing is copied to find out.

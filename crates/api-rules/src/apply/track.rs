@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     Subject,
     compare::{Changes, compare},
+    element::Element,
     managers::{self, Entry, Manager, ManagersError, Operation},
     set::Set,
 };
@@ -38,8 +39,9 @@ static STRIPPED: LazyLock<Set> = LazyLock::new(|| {
 });
 
 /// `fields` without those that nobody owns.
-pub fn stripped(fields: &Set) -> Set {
-    fields.difference(&STRIPPED)
+pub fn stripped(mut fields: Set) -> Set {
+    fields.subtract(&STRIPPED);
+    fields
 }
 
 /// The managedFields of `new`, which `manager` makes of `live` (`None`: it creates it), as JSON; `None` if they stay as
@@ -58,13 +60,30 @@ pub fn track(
     if changes.is_empty() {
         return Ok(None);
     }
-    let entries = managers::read(managed)?;
+    let own = identity(subject, manager, Operation::Update);
+    let texts = texts_of(&changes);
+    let entries = managers::read_those(managed, |manager, fields| {
+        manager.api_version != subject.api_version
+            || manager.is(&own)
+            || texts.iter().any(|text| fields.contains(text.as_str()))
+    })?;
     if live.is_some() && entries.is_empty() {
         return Ok(None);
     }
     let mut entries = updated(subject, manager, live, new, entries, changes)?;
     managers::cap(&mut entries);
     Ok(Some(managers::write(&mut entries)))
+}
+
+/// What the JSON of fields contains if it has any of the changes: their outermost elements.
+fn texts_of(changes: &Changes) -> Vec<String> {
+    let nodes = changes.written.nodes().iter().chain(changes.removed.nodes());
+    let text = |element: &Element| {
+        let mut text = Vec::new();
+        element.write(&mut text);
+        String::from_utf8(text).expect("JSON is UTF-8")
+    };
+    nodes.map(|node| text(&node.element)).collect()
 }
 
 fn changes(subject: Subject, live: Option<&Value>, new: &Value) -> Result<Changes, TrackError> {
@@ -86,9 +105,9 @@ fn updated(
     mut entries: Vec<Entry>,
     changes: Changes,
 ) -> Result<Vec<Entry>, TrackError> {
+    fit(subject, &mut entries);
     let mut versions = ChangesByVersion::new(subject, live, new, &changes);
     let mut failed = None;
-    fit(subject, &mut entries);
     entries.retain_mut(|entry| match versions.of(&entry.manager.api_version) {
         Ok(Some(changes)) => {
             entry.lose(&changes.written);
@@ -104,7 +123,7 @@ fn updated(
     if let Some(error) = failed {
         return Err(error);
     }
-    let own = stripped(&changes.written);
+    let own = stripped(changes.written);
     if !own.is_empty() {
         let manager = identity(subject, manager, Operation::Update);
         match entries.iter_mut().find(|entry| entry.manager.is(&manager)) {
@@ -115,7 +134,7 @@ fn updated(
             None => entries.push(Entry::new(manager, Some(subject.now.to_owned()), own)),
         }
     }
-    entries.retain(|entry| !entry.fields().is_empty());
+    entries.retain(|entry| !entry.is_empty());
     Ok(entries)
 }
 

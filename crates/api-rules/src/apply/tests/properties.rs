@@ -63,10 +63,18 @@ proptest! {
     fn sets_obey_their_algebra(a in a_set(), b in a_set()) {
         let (union, both) = (a.union(&b), a.intersection(&b));
         prop_assert!(union.contains(&a) && union.contains(&b) && a.contains(&both));
-        prop_assert_eq!(union.difference(&b).union(&b), union);
+        prop_assert_eq!(union.difference(&b).union(&b), union.clone());
         prop_assert_eq!(a.difference(&b).union(&both), a.clone());
         prop_assert_eq!(a.intersects(&b), !both.is_empty());
         prop_assert!(!a.difference(&b).intersects(&b));
+        let in_place = |change: &dyn Fn(&mut Set)| {
+            let mut set = a.clone();
+            change(&mut set);
+            set
+        };
+        prop_assert_eq!(in_place(&|set| set.add(&b)), union);
+        prop_assert_eq!(in_place(&|set| set.subtract(&b)), a.difference(&b));
+        prop_assert_eq!(in_place(&|set| set.subtract_recursively(&b)), a.recursive_difference(&b));
     }
 
     #[test]
