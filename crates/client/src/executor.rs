@@ -15,9 +15,14 @@ use api_types::{
     object::{Object, Resource},
     plan::{Failure, Note, Pace, Plan, Stage, Step, Write},
 };
-use futures::future::{BoxFuture, join_all};
+use futures::{
+    StreamExt,
+    future::{BoxFuture, join_all},
+    stream::FuturesUnordered,
+};
 use parking_lot::RwLock;
 use prometheus::{IntCounterVec, Opts};
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
 
 use crate::{
@@ -90,6 +95,26 @@ enum Settle {
     Unknown(Resource),
 }
 
+impl Settle {
+    /// Of several writes of one kind the last one is enough: a store reaches revisions in order.
+    fn needed(all: Vec<Self>) -> Vec<Self> {
+        let mut newest: HashMap<GroupVersionResource, (Resource, u64)> = HashMap::new();
+        let mut needed = Vec::new();
+        for settle in all {
+            match settle {
+                Self::Nothing => {}
+                Self::Revision(resource, revision) => {
+                    let entry = newest.entry(resource.gvr()).or_insert((resource, revision));
+                    entry.1 = entry.1.max(revision);
+                }
+                other => needed.push(other),
+            }
+        }
+        needed.extend(newest.into_values().map(|(resource, revision)| Self::Revision(resource, revision)));
+        needed
+    }
+}
+
 impl Executor {
     pub fn new(client: kube::Client, recorder: Recorder) -> Self {
         Self { api: client.into(), recorder, stores: Arc::default() }
@@ -126,7 +151,7 @@ impl Executor {
                 break;
             }
         }
-        join_all(settle.iter().map(|settle| self.settle(settle))).await;
+        join_all(Settle::needed(settle).iter().map(|settle| self.settle(settle))).await;
         if outcome.is_ok() {
             for note in &plan.notes {
                 self.recorder.note(note);
@@ -135,30 +160,32 @@ impl Executor {
         outcome
     }
 
+    /// Keeps as many writes under way as the pace allows: none waits for the end of a batch.
     async fn stage(&self, stage: &Stage, settle: &mut Vec<Settle>) -> Result<(), WriteError> {
-        let mut batch = match stage.pace {
-            Pace::InOrder | Pace::SlowStart => 1,
-            Pace::Together => AT_ONCE,
+        let (mut room, grows) = match stage.pace {
+            Pace::InOrder => (1, false),
+            Pace::SlowStart => (1, true),
+            Pace::Together => (AT_ONCE, false),
         };
         let mut outcome = Ok(());
-        let mut left = &stage.steps[..];
-        while !left.is_empty() {
-            let (now, later) = left.split_at(batch.min(left.len()));
-            for (written, result) in join_all(now.iter().map(|step| self.step(step))).await {
-                settle.push(written);
-                if outcome.is_ok() {
-                    outcome = result;
-                }
+        let mut left = stage.steps.iter();
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            let goes_on = outcome.is_ok() || stage.pace == Pace::Together;
+            while goes_on
+                && under_way.len() < room
+                && let Some(step) = left.next()
+            {
+                under_way.push(self.step(step));
             }
-            if outcome.is_err() && stage.pace != Pace::Together {
-                break;
+            let Some((written, result)) = under_way.next().await else { return outcome };
+            settle.push(written);
+            if result.is_ok() && grows {
+                // One more for each that succeeds: twice as many each round trip.
+                room = (room + 1).min(AT_ONCE);
             }
-            if stage.pace == Pace::SlowStart {
-                batch = (batch * 2).min(AT_ONCE);
-            }
-            left = later;
+            outcome = outcome.and(result);
         }
-        outcome
     }
 
     async fn step(&self, step: &Step) -> (Settle, Result<(), WriteError>) {
@@ -189,21 +216,21 @@ impl Executor {
         let resource = write.resource();
         match write {
             Write::Create { namespace, object, .. } => {
-                self.api.create(resource, namespace, object).await.map(|object| written(resource, &object))
+                self.api.create(resource, namespace, object).await.map(|answer| written(resource, answer))
             }
             Write::Ensure { namespace, object, .. } => match self.api.create(resource, namespace, object).await {
                 Err(error) if error.already_exists() => Ok((String::new(), Settle::Nothing)),
-                outcome => outcome.map(|object| written(resource, &object)),
+                outcome => outcome.map(|answer| written(resource, answer)),
             },
             Write::Patch { target, subresource, style, body } => {
-                self.api.patch(target, *subresource, *style, body).await.map(|object| written(resource, &object))
+                self.api.patch(target, *subresource, *style, body).await.map(|answer| written(resource, answer))
             }
             Write::Replace { target, subresource, object } => {
-                self.api.replace(target, *subresource, object).await.map(|object| written(resource, &object))
+                self.api.replace(target, *subresource, object).await.map(|answer| written(resource, answer))
             }
             Write::Post { target, subresource, object } => {
                 let path = format!("{}/{subresource}", resource.object_path(&target.namespace, &target.name));
-                self.api.post::<Value>(&path, object).await?;
+                self.api.post::<IgnoredAny>(&path, object).await?;
                 Ok((target.name.clone(), Settle::Nothing))
             }
             Write::Delete { target, propagation, grace_seconds } => {
@@ -213,11 +240,11 @@ impl Executor {
                     name: target.name.clone(),
                     uid: target.uid.clone().unwrap_or_default(),
                 };
-                match self.api.delete(target, *propagation, *grace_seconds).await {
-                    Ok(answer) if answer["kind"] == "Status" => Ok((target.name.clone(), gone())),
-                    Ok(object) => {
-                        let lives_on = object["metadata"]["deletionTimestamp"].is_string();
-                        let (name, revision) = written(resource, &object);
+                match self.api.delete(target, *propagation, *grace_seconds).await.and_then(Answer::read) {
+                    Ok(answer) if answer.kind == "Status" => Ok((target.name.clone(), gone())),
+                    Ok(answer) => {
+                        let lives_on = answer.metadata.deletion_timestamp.is_some();
+                        let (name, revision) = written(resource, answer);
                         Ok((name, if lives_on { revision } else { gone() }))
                     }
                     Err(error) if error.is_not_found() => Ok((target.name.clone(), gone())),
@@ -246,10 +273,31 @@ impl Executor {
     }
 }
 
-fn written(resource: &Resource, object: &Value) -> (String, Settle) {
-    let metadata = &object["metadata"];
-    let revision = metadata["resourceVersion"].as_str().and_then(|version| version.parse().ok());
-    let name = metadata["name"].as_str().unwrap_or_default().to_owned();
+/// What is read of the server's answer to a write.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Answer {
+    kind: String,
+    metadata: AnswerMetadata,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct AnswerMetadata {
+    name: String,
+    resource_version: String,
+    deletion_timestamp: Option<String>,
+}
+
+impl Answer {
+    fn read(object: Value) -> Result<Self, Error> {
+        serde_json::from_value(object).map_err(Error::Unreadable)
+    }
+}
+
+fn written(resource: &Resource, answer: Answer) -> (String, Settle) {
+    let AnswerMetadata { name, resource_version, .. } = answer.metadata;
+    let revision = resource_version.parse().ok();
     (name, revision.map_or(Settle::Nothing, |revision| Settle::Revision(resource.clone(), revision)))
 }
 

@@ -1,6 +1,6 @@
 //! A small API server in memory, for the tests of this crate: one kind's collection semantics over any path.
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -43,6 +43,8 @@ struct Inner {
     /// Answers to give instead, for as many requests that are no watch.
     faults: Vec<Fault>,
     down: bool,
+    /// How long a request that is no watch takes.
+    answer_time: Duration,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -91,6 +93,10 @@ impl Fake {
         if down {
             self.cut();
         }
+    }
+
+    pub fn set_answer_time(&self, time: Duration) {
+        self.0.inner.lock().answer_time = time;
     }
 
     /// Ends all watches.
@@ -146,6 +152,10 @@ impl Fake {
         let path = parts.uri.path().to_owned();
         let query = parts.uri.query().unwrap_or_default().to_owned();
         let watch = query.contains("watch=true");
+        let answer_time = self.0.inner.lock().answer_time;
+        if !watch && !answer_time.is_zero() {
+            tokio::time::sleep(answer_time).await;
+        }
         let mut inner = self.0.inner.lock();
         if inner.down {
             return Err(std::io::Error::other("down"));

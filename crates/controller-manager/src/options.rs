@@ -107,6 +107,18 @@ pub struct Options {
     #[arg(long, default_value_t = 5)]
     pub concurrent_resource_quota_syncs: usize,
 
+    /// ReplicationControllers synced at once
+    #[arg(long, default_value_t = 5)]
+    pub concurrent_rc_syncs: usize,
+
+    /// StatefulSets synced at once
+    #[arg(long, default_value_t = 5)]
+    pub concurrent_statefulset_syncs: usize,
+
+    /// DaemonSets synced at once
+    #[arg(long, default_value_t = 2)]
+    pub concurrent_daemonset_syncs: usize,
+
     /// Services whose endpoint slices are synced at once
     #[arg(long, default_value_t = 5)]
     pub concurrent_service_endpoint_syncs: usize,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use api_types::{
     k8s_openapi::{
-        api::apps::v1::{ControllerRevision, ReplicaSet},
+        api::apps::v1::ControllerRevision,
         apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
     },
     object::Watched,
@@ -14,7 +14,7 @@ use api_types::{
 };
 use serde_json::json;
 
-use crate::view::Pod;
+use crate::{view::Pod, workload::ReplicaSet};
 
 /// Answer of a live read of the owner: what a cache says of it may be too old to adopt by.
 #[derive(Clone, Debug, PartialEq, Eq)]

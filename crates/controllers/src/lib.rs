@@ -38,6 +38,7 @@ pub mod time;
 pub mod ttl;
 pub mod ttl_after_finished;
 pub mod view;
+pub mod workload;
 
 #[cfg(test)]
 mod world;

@@ -4,6 +4,7 @@
 //! `KOGGE_KEEP=1` leaves the cluster up afterwards.
 
 mod batch;
+mod daemons;
 mod faults;
 mod kube_rs;
 mod kubectl;
@@ -13,6 +14,7 @@ mod nodes;
 mod observe;
 mod programs;
 mod pulls;
+mod stateful;
 mod workloads;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
@@ -64,6 +66,8 @@ fn main() -> ExitCode {
     let mut scenarios = vec![];
     scenarios.extend(workloads::scenarios());
     scenarios.extend(batch::scenarios());
+    scenarios.extend(stateful::scenarios());
+    scenarios.extend(daemons::scenarios());
     scenarios.extend(network::scenarios());
     scenarios.extend(kubectl::scenarios());
     scenarios.extend(programs::scenarios());

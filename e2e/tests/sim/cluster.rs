@@ -1,6 +1,15 @@
 //! A cluster of two nodes whose parts can be stopped at any moment and started again on what they left.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::Ipv4Addr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context;
 use clap::Parser;
@@ -10,7 +19,7 @@ use http::{Method, Request, header};
 use http_body_util::BodyExt;
 use kube::client::Body;
 use kubelet::{config::Flags, node::machine::Machine, volumes::mounts::Mounts};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::memory::Memory;
 use tokio::task::JoinHandle;
 
@@ -27,6 +36,9 @@ const EPOCH: &str = "2026-01-01T00:00:00Z";
 
 pub struct Cluster {
     seed: u64,
+    /// Of any body: a process that starts again does not draw the numbers it drew before.
+    launches: u64,
+    parts: Part,
     clock: TokioClock,
     store: Memory,
     board: Switchboard,
@@ -38,6 +50,15 @@ pub struct Cluster {
     pub rules: Rules,
 }
 
+/// Which bodies a cluster has, and which of its controllers run.
+#[derive(Clone, Copy)]
+pub struct Part {
+    pub bodies: &'static [&'static str],
+    pub controllers: &'static str,
+}
+
+const WHOLE: Part = Part { bodies: &BODIES, controllers: "*" };
+
 /// A body that runs.
 struct Running {
     name: String,
@@ -47,12 +68,20 @@ struct Running {
 }
 
 /// The administrator's way in.
+#[derive(Clone)]
 pub struct Admin(kube::Client);
 
 impl Cluster {
     pub async fn start(seed: u64) -> anyhow::Result<Self> {
+        Self::start_part(seed, WHOLE).await
+    }
+
+    pub async fn start_part(seed: u64, parts: Part) -> anyhow::Result<Self> {
         component::tls::install_provider();
-        let dir = std::env::temp_dir().join(format!("kogge-sim-{}-{seed}", std::process::id()));
+        // Several tests of one process may run the same seed.
+        static CLUSTERS: AtomicUsize = AtomicUsize::new(0);
+        let number = CLUSTERS.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("kogge-sim-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&dir)?;
         let key = rcgen::KeyPair::generate()?;
         std::fs::write(dir.join("sa.key"), key.serialize_pem())?;
@@ -67,6 +96,8 @@ impl Cluster {
         }
         let mut cluster = Self {
             seed,
+            launches: 0,
+            parts,
             clock,
             store: Memory::new(),
             board,
@@ -76,7 +107,7 @@ impl Cluster {
             admin,
             rules: Rules::default(),
         };
-        for body in BODIES {
+        for body in parts.bodies {
             cluster.launch(body).await?;
         }
         Ok(cluster)
@@ -89,8 +120,13 @@ impl Cluster {
         self.launch(body).await
     }
 
+    /// Ends a body's connections, whatever is under way on them; it makes new ones.
+    pub fn cut(&self, body: &str) {
+        self.bodies.iter().filter(|running| running.name == body).for_each(|running| running.lines.cut());
+    }
+
     pub async fn stop(&mut self) {
-        for body in BODIES.iter().rev() {
+        for body in self.parts.bodies.iter().rev() {
             self.kill(body).await;
         }
         std::fs::remove_dir_all(&self.dir).ok();
@@ -127,6 +163,7 @@ impl Cluster {
     }
 
     async fn launch(&mut self, name: &str) -> anyhow::Result<()> {
+        self.launches += 1;
         let (shutdown, lines) = (Shutdown::new(), Lines::default());
         let clock: Arc<dyn Clock> = Arc::new(self.clock);
         let task = match name {
@@ -143,8 +180,17 @@ impl Cluster {
                     root_ca: Some("the authority".into()),
                     signer: None,
                 };
-                let flags =
-                    ["x", "--kubeconfig", "none", "--allocate-node-cidrs", "true", "--cluster-cidr", "10.244.0.0/16"];
+                let flags = [
+                    "x",
+                    "--kubeconfig",
+                    "none",
+                    "--allocate-node-cidrs",
+                    "true",
+                    "--cluster-cidr",
+                    "10.244.0.0/16",
+                    "--controllers",
+                    self.parts.controllers,
+                ];
                 let options = controller_manager::Options::try_parse_from(flags)?;
                 Some(tokio::spawn(controller_manager::run_with(parts, options, shutdown.clone())))
             }
@@ -184,7 +230,7 @@ impl Cluster {
         let parts = apiserver::Parts {
             backend: Arc::new(self.store.clone()),
             clock: Arc::new(self.clock),
-            random: Arc::new(apiserver::random::Random::seeded(self.seed)),
+            random: Arc::new(apiserver::random::Random::seeded(self.seed ^ (self.launches << 32))),
         };
         let running = apiserver::run_with(parts, Flags::try_parse_from(flags)?.config, shutdown.clone()).await?;
         self.board.connect(running.server, shutdown);
@@ -238,6 +284,21 @@ impl Admin {
         self.send(Method::GET, path, vec![]).await
     }
 
+    /// A merge patch.
+    pub async fn patch(&self, path: &str, patch: &Value) -> anyhow::Result<Value> {
+        self.send(Method::PATCH, path, serde_json::to_vec(patch)?).await
+    }
+
+    pub async fn delete(&self, path: &str, grace_seconds: Option<u32>) -> anyhow::Result<Value> {
+        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": grace_seconds});
+        self.send(Method::DELETE, path, serde_json::to_vec(&options)?).await
+    }
+
+    /// Tries once.
+    pub async fn post(&self, path: &str, object: &Value) -> anyhow::Result<Value> {
+        self.send(Method::POST, path, serde_json::to_vec(object)?).await
+    }
+
     /// Tries until the API server is there to take it.
     pub async fn create(&self, path: &str, object: &Value) -> anyhow::Result<Value> {
         let created = async {
@@ -257,11 +318,9 @@ impl Admin {
     }
 
     async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<Value> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Body::from(body))?;
+        let form = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
+        let request =
+            Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, form).body(Body::from(body))?;
         let answer = self.0.send(request).await?;
         let code = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();

@@ -2,13 +2,14 @@
 //! fake container runtimes, under a clock that stands still until everyone waits.
 //!
 //! A run is a seed. Each seed restarts every body once, at moments it chooses, while a Deployment comes up; then the
-//! invariants must hold. `KOGGE_SEEDS=1000` runs more seeds, `KOGGE_SEED=17` one.
+//! invariants must hold. The controllers of workloads are put to the test on their own ([`workloads`]). `KOGGE_SEEDS=1000` runs more seeds, `KOGGE_SEED=17` one.
 
 mod batch;
 mod chance;
 mod cluster;
 mod rules;
 mod wire;
+mod workloads;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -24,13 +25,18 @@ const QUIET: Duration = Duration::from_secs(300);
 
 #[test]
 fn a_deployment_comes_up_through_a_restart_of_every_body() {
-    for seed in seeds(20) {
+    for_each_seed(20, deployment_through_restarts);
+}
+
+/// Runs `scenario` for every seed, each in a runtime of its own whose clock stands still until everyone waits.
+fn for_each_seed<Fut: Future<Output = anyhow::Result<()>>>(default: u64, scenario: impl Fn(u64) -> Fut) {
+    for seed in seeds(default) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)
             .build()
             .unwrap_or_else(|e| panic!("a runtime: {e}"));
-        if let Err(error) = runtime.block_on(deployment_through_restarts(seed)) {
+        if let Err(error) = runtime.block_on(scenario(seed)) {
             panic!("seed {seed}: {error:#}\nrun it alone: KOGGE_SEED={seed} cargo test -p e2e --test sim");
         }
     }

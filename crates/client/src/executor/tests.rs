@@ -123,3 +123,14 @@ async fn reports_what_was_done() {
     }
     assert_eq!(store.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_start_gathers_speed_without_waiting_for_batches() {
+    let Bench { executor, fake, store, .. } = bench().await;
+    let begun = tokio::time::Instant::now();
+    fake.set_answer_time(Duration::from_millis(100));
+    executor.run(&plan(Pace::SlowStart, (0..500).map(|number| create(&number.to_string())))).await.unwrap();
+    assert_eq!(store.len(), 500);
+    // Six doublings to 64 at once, and the rest at that pace.
+    assert!(begun.elapsed() < Duration::from_millis(1700), "{:?}", begun.elapsed());
+}

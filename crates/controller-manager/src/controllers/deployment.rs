@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use api_types::{
-    k8s_openapi::api::apps::v1::{Deployment, ReplicaSet},
-    object::Object,
-    plan::Decision,
-    selector::Selector,
+    k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference, object::Object, plan::Decision, selector::Selector,
 };
 use client::{Event, Index, Store, WorkQueue};
 use controllers::{
+    adoption,
     deployment::{Observed, reconcile},
     view::Pod,
+    workload::{Deployment, ReplicaSet},
 };
 use tokio::task::JoinHandle;
 
@@ -63,8 +62,8 @@ pub fn start(context: &Context) -> anyhow::Result<Vec<JoinHandle<()>>> {
     Ok(vec![kit::run(context, reconciler, executor, queue, workers, synced)])
 }
 
-fn controller(set: &ReplicaSet) -> Option<&api_types::k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference> {
-    set.metadata.owner_references.as_ref()?.iter().find(|owner| owner.controller == Some(true))
+fn controller(set: &ReplicaSet) -> Option<&OwnerReference> {
+    adoption::controller(&set.metadata)
 }
 
 fn set_changed(event: &Event<ReplicaSet>, deployments: &Store<Deployment>, queue: &WorkQueue<Key>) {

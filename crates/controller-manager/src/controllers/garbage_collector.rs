@@ -23,6 +23,8 @@ const ACCOUNT: &str = "generic-garbage-collector";
 const DEFINITIONS: (&str, &str) = ("apiextensions.k8s.io", "customresourcedefinitions");
 /// Changes of definitions in so short a time lead to one look.
 const GATHER: Duration = Duration::from_millis(100);
+/// An owner that exists and that the watch has not shown is looked at again after this time.
+const NOT_SEEN_YET: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 struct Collector {
@@ -171,9 +173,10 @@ impl Work for Collector {
                     let api = self.executor.api();
                     let found: Option<Bare> = api.get_metadata(&owner.resource, &owner.namespace, &owner.name).await?;
                     let uid = owner.uid.unwrap_or_default();
-                    let exists = found.is_some_and(|found| *found.metadata.uid == *uid);
-                    let mut graph = self.graph.lock();
-                    if exists { graph.known_there(&uid) } else { graph.known_gone(&uid) }
+                    if found.is_some_and(|found| *found.metadata.uid == *uid) {
+                        return Ok(Some(NOT_SEEN_YET));
+                    }
+                    self.graph.lock().known_gone(&uid);
                 }
             }
         }

@@ -6,6 +6,7 @@ mod certificate_cleaner;
 mod certificate_signing;
 mod cluster_role_aggregation;
 mod cron_job;
+mod daemon_set;
 mod deployment;
 mod disruption;
 mod endpoint_slice;
@@ -20,10 +21,12 @@ mod persistent_volume_binder;
 mod pod_gc;
 mod replica_set;
 mod resource_quota;
+mod revisions;
 mod root_ca_publisher;
 mod selected;
 mod service_account;
 mod signer;
+mod stateful_set;
 mod storage_protection;
 mod taint_eviction;
 mod ttl;
@@ -44,6 +47,7 @@ const ALL: &[(&str, Start)] = &[
     ("certificatesigningrequest-signing-controller", certificate_signing::start),
     ("clusterrole-aggregation-controller", cluster_role_aggregation::start),
     ("cronjob-controller", cron_job::start),
+    ("daemonset-controller", daemon_set::start),
     ("deployment-controller", deployment::start),
     ("disruption-controller", disruption::start),
     ("endpoints-controller", endpoints::start),
@@ -59,9 +63,11 @@ const ALL: &[(&str, Start)] = &[
     ("persistentvolumeclaim-protection-controller", storage_protection::start_claims),
     ("pod-garbage-collector-controller", pod_gc::start),
     ("replicaset-controller", replica_set::start),
+    ("replicationcontroller-controller", replica_set::start_replication),
     ("resourcequota-controller", resource_quota::start),
     ("root-ca-certificate-publisher-controller", root_ca_publisher::start),
     ("serviceaccount-controller", service_account::start),
+    ("statefulset-controller", stateful_set::start),
     ("taint-eviction-controller", taint_eviction::start),
     ("ttl-controller", ttl::start),
     ("ttl-after-finished-controller", ttl_after_finished::start),

@@ -46,7 +46,8 @@ pub(super) fn place<'a>(
     hash: &str,
     retries: &mut Retries,
 ) -> Changes<'a> {
-    retries.of(seen.set.metadata.generation.unwrap_or_default());
+    let metadata = &seen.set.metadata;
+    retries.of(metadata.uid.as_deref().unwrap_or_default(), metadata.generation.unwrap_or_default());
     let mut changes = Changes::default();
     for (name, verdict) in nodes {
         let here = pods.get(name).map(Vec::as_slice).unwrap_or_default();

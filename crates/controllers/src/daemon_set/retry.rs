@@ -14,6 +14,7 @@ const REMEMBERED: usize = 10_000;
 /// The pauses of one DaemonSet, by node.
 #[derive(Clone, Debug, Default)]
 pub struct Retries {
+    uid: String,
     generation: i64,
     nodes: HashMap<String, Pause>,
 }
@@ -25,10 +26,14 @@ struct Pause {
 }
 
 impl Retries {
-    /// A changed set is tried afresh.
-    pub(super) fn of(&mut self, generation: i64) {
-        if self.generation != generation {
-            *self = Self { generation, nodes: HashMap::new() };
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// A changed set is tried afresh, and so is another one of the same name.
+    pub(super) fn of(&mut self, uid: &str, generation: i64) {
+        if self.generation != generation || self.uid != uid {
+            *self = Self { uid: uid.to_owned(), generation, nodes: HashMap::new() };
         }
     }
 
@@ -65,7 +70,7 @@ mod tests {
     fn pauses_grow_and_end() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let mut retries = Retries::default();
-        retries.of(1);
+        retries.of("u", 1);
         assert_eq!(retries.ask("a", at(0)), Ok(()));
         assert_eq!(retries.ask("a", at(0)), Err(Duration::from_secs(1)));
         assert_eq!(retries.ask("b", at(0)), Ok(()));
@@ -80,7 +85,7 @@ mod tests {
         assert_eq!(retries.ask("a", at(now)), Err(LONGEST));
         assert_eq!(retries.ask("a", at(now + 10_000)), Ok(()));
         assert_eq!(retries.ask("a", at(now + 10_000)), Err(FIRST));
-        retries.of(2);
+        retries.of("u", 2);
         assert_eq!(retries.ask("a", at(now + 10_000)), Ok(()));
     }
 }

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use api_types::{
     k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus},
-    plan::{Plan, Target, Write},
+    plan::Plan,
 };
-use serde_json::json;
 
 use super::{
     Observed,
@@ -14,7 +13,7 @@ use super::{
     placement::ByNode,
     pods,
 };
-use crate::time::from_seconds;
+use crate::{time::from_seconds, workload::write_status};
 
 /// Adds the write of the status, unless it says all already, and when the next pod becomes available by itself.
 pub(super) fn report(seen: &Observed<'_>, nodes: &Verdicts<'_>, pods: &ByNode<'_>, hash: &str, plan: &mut Plan) {
@@ -70,9 +69,7 @@ fn write(set: &DaemonSet, present: &DaemonSetStatus, status: DaemonSetStatus, pl
     if same(present, &status) {
         return;
     }
-    let mut object = set.clone();
-    object.status = Some(status);
-    plan.write(Write::Replace { target: Target::of(set), subresource: Some("status"), object: json!(object) });
+    plan.write(write_status(set, &set.metadata, &status));
 }
 
 /// Unset and zero are the same on the wire.

@@ -15,13 +15,14 @@ mod tests;
 
 use std::sync::Arc;
 
-use api_types::{
-    k8s_openapi::api::apps::v1::{Deployment, ReplicaSet},
-    plan::Failure,
-};
+use api_types::plan::Failure;
 use jiff::Timestamp;
 
-use crate::{replica_set::Live, view::Pod};
+use crate::{
+    adoption::Live,
+    view::Pod,
+    workload::{Deployment, ReplicaSet},
+};
 
 pub use plan::reconcile;
 

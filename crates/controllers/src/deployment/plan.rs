@@ -1,10 +1,8 @@
 //! From what is seen to writes. One step of a rollout a plan: the change it makes brings the next.
 
-use std::sync::Arc;
-
 use api_types::{
-    k8s_openapi::api::apps::v1::{DeploymentSpec, ReplicaSet},
-    plan::{Decision, Pace, Plan, Step, Target, Write},
+    k8s_openapi::api::core::v1::PodTemplateSpec,
+    plan::{Decision, Note, Pace, Plan, Step, Target, Write, reference},
     selector::Selector,
 };
 
@@ -13,54 +11,51 @@ use super::{
     sets::{Set, Sets},
     status::{self, Doing},
 };
-use crate::adoption::{self, Candidate, Claim, Owner, controller_reference};
+use crate::{
+    adoption::{self, Owner},
+    workload::{DeploymentSpec, ReplicaSet, write_status},
+};
 
 pub fn reconcile(seen: &Observed<'_>) -> Decision {
     let Some(spec) = &seen.deployment.spec else { return Decision::Do(Plan::default()) };
     let Ok(selector) = Selector::from_label_selector(&spec.selector) else {
         return Decision::Do(Plan::default());
     };
-    let mut plan = Plan::default();
-    match claim(seen, &selector, &mut plan) {
-        Err(need) => Decision::Need(need),
-        Ok(own) => {
-            Rollout { seen, spec, sets: revision::sort(spec, own) }.decide(&mut plan);
-            Decision::Do(plan)
-        }
+    let deployment = seen.deployment;
+    if selector.is_everything() {
+        return Decision::Do(selects_all(seen));
     }
+    let uid = deployment.metadata.uid.as_deref().unwrap_or_default();
+    let owner = Owner { uid, deleting: deployment.metadata.deletion_timestamp.is_some(), selector: &selector };
+    let Some(claims) = adoption::claim(deployment, owner, seen.sets, |_: &ReplicaSet| true, seen.live) else {
+        return Decision::Need(Target::of(deployment));
+    };
+    let mut plan = Plan::default();
+    plan.stage(Pace::Together, claims.writes.into_iter().map(Step::from));
+    let template = spec.template.decode();
+    let sets = revision::sort(&template, claims.mine);
+    Rollout { seen, spec, template, sets }.decide(&mut plan);
+    Decision::Do(plan)
 }
 
-/// The sets that are the deployment's, or the live read that is needed first.
-fn claim(seen: &Observed<'_>, selector: &Selector, plan: &mut Plan) -> Result<Vec<Arc<ReplicaSet>>, Target> {
+/// A deployment without a selector is told so once, and otherwise left alone.
+fn selects_all(seen: &Observed<'_>) -> Plan {
+    let mut plan = Plan::default();
     let deployment = seen.deployment;
-    let uid = deployment.metadata.uid.as_deref().unwrap_or_default();
-    let owner = Owner { uid, deleting: deployment.metadata.deletion_timestamp.is_some(), selector };
-    let (mut own, mut writes) = (Vec::new(), Vec::new());
-    let none = std::collections::BTreeMap::new();
-    for set in seen.sets {
-        let controller = set.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
-        let labels = set.metadata.labels.as_ref().unwrap_or(&none);
-        let deleting = set.metadata.deletion_timestamp.is_some();
-        match owner.claim(Candidate { controller, labels, deleting }) {
-            Claim::Mine => own.push(set.clone()),
-            Claim::Foreign => {}
-            Claim::Release => writes.push(adoption::release(&**set, uid)),
-            Claim::Adopt => match seen.live {
-                None => return Err(Target::of(deployment)),
-                Some(live) if live.may_adopt(uid) => {
-                    writes.push(adoption::adopt(&**set, controller_reference(deployment)));
-                }
-                Some(_) => {}
-            },
-        }
+    let mut status = deployment.status.clone().unwrap_or_default();
+    if status.observed_generation < deployment.metadata.generation {
+        status.observed_generation = deployment.metadata.generation;
+        plan.write(write_status(deployment, &deployment.metadata, &status));
+        let text = "This deployment is selecting all pods. A non-empty selector is required.";
+        plan.notes.push(Note::warning(reference(deployment), "SelectingAll", text));
     }
-    plan.stage(Pace::Together, writes.into_iter().map(Step::from));
-    Ok(own)
+    plan
 }
 
 struct Rollout<'a> {
     seen: &'a Observed<'a>,
     spec: &'a DeploymentSpec,
+    template: PodTemplateSpec,
     sets: Sets,
 }
 
@@ -123,7 +118,7 @@ impl Rollout<'_> {
     }
 
     fn create_new(self, plan: &mut Plan) {
-        let fresh = revision::fresh(self.seen.deployment, self.spec, &self.sets);
+        let fresh = revision::fresh(self.seen.deployment, self.spec, &self.template, &self.sets);
         if (self.seen.name_taken)(&fresh.name) {
             return self.report(plan, Doing::Colliding);
         }
@@ -131,7 +126,7 @@ impl Rollout<'_> {
         if self.seen.failure.is_some() {
             self.report(plan, Doing::Creating(&fresh.name));
         }
-        plan.stage(Pace::InOrder, [fresh.step(self.seen.deployment, self.spec, &self.sets)]);
+        plan.stage(Pace::InOrder, [fresh.step(self.seen.deployment, self.spec, self.template.clone(), &self.sets)]);
         if self.seen.failure.is_none() {
             self.report(plan, Doing::Creating(&fresh.name));
         }

@@ -3,10 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use api_types::{
-    k8s_openapi::api::{
-        apps::v1::{Deployment, DeploymentSpec, ReplicaSet},
-        core::v1::PodTemplateSpec,
-    },
+    k8s_openapi::api::core::v1::PodTemplateSpec,
     object::Watched,
     plan::{Note, Step, Write, reference},
 };
@@ -16,8 +13,12 @@ use sha2::{Digest, Sha256};
 use super::{
     rolling,
     sets::{Set, Sets, scaled},
+    status,
 };
-use crate::adoption::controller_reference;
+use crate::{
+    adoption::controller_reference,
+    workload::{Deployment, DeploymentSpec, ReplicaSet},
+};
 
 pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
 const HISTORY: &str = "deployment.kubernetes.io/revision-history";
@@ -38,32 +39,27 @@ const HISTORY_LIMIT: usize = 2000;
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Finds the set with the deployment's template (the oldest of several) among those that are its own.
-pub(super) fn sort(spec: &DeploymentSpec, mut own: Vec<Arc<ReplicaSet>>) -> Sets {
+pub(super) fn sort(template: &PodTemplateSpec, mut own: Vec<Arc<ReplicaSet>>) -> Sets {
     let order = |set: &ReplicaSet| (set.metadata.creation_timestamp.as_ref().map(|t| t.0), set.metadata.name.clone());
     own.sort_by_key(|set| order(set));
-    let newest = own.iter().position(|set| {
-        let template = set.spec.as_ref().and_then(|spec| spec.template.as_ref());
-        template.is_some_and(|template| same_but_hash(template, &spec.template))
-    });
+    let wanted = bare(template.clone());
+    let newest =
+        own.iter().position(|set| set.spec.as_ref().is_some_and(|spec| bare(spec.template.decode()) == wanted));
     let new = newest.map(|index| Set::new(own.remove(index)));
     Sets { new, old: own.into_iter().map(Set::new).collect() }
 }
 
-fn same_but_hash(a: &PodTemplateSpec, b: &PodTemplateSpec) -> bool {
-    let bare = |template: &PodTemplateSpec| {
-        let mut template = template.clone();
-        if let Some(metadata) = &mut template.metadata {
-            if let Some(labels) = &mut metadata.labels {
-                labels.remove(HASH);
-            }
-            // Unset and empty are the same.
-            metadata.labels = metadata.labels.take().filter(|labels| !labels.is_empty());
-            metadata.annotations = metadata.annotations.take().filter(|annotations| !annotations.is_empty());
-            metadata.creation_timestamp = None;
+/// What the hash does not change, and unset and empty being the same.
+fn bare(mut template: PodTemplateSpec) -> PodTemplateSpec {
+    if let Some(metadata) = &mut template.metadata {
+        if let Some(labels) = &mut metadata.labels {
+            labels.remove(HASH);
         }
-        template
-    };
-    bare(a) == bare(b)
+        metadata.labels = metadata.labels.take().filter(|labels| !labels.is_empty());
+        metadata.annotations = metadata.annotations.take().filter(|annotations| !annotations.is_empty());
+        metadata.creation_timestamp = None;
+    }
+    template
 }
 
 /// Same template and collision count, same hash: of a program's life and of the next one's.
@@ -84,22 +80,27 @@ pub(super) struct Fresh {
     replicas: i32,
 }
 
-pub(super) fn fresh(deployment: &Deployment, spec: &DeploymentSpec, sets: &Sets) -> Fresh {
+pub(super) fn fresh(deployment: &Deployment, spec: &DeploymentSpec, template: &PodTemplateSpec, sets: &Sets) -> Fresh {
     let collisions = deployment.status.as_ref().and_then(|status| status.collision_count).unwrap_or_default();
-    let hash = hash(&spec.template, collisions);
+    let hash = hash(template, collisions);
     let name = format!("{}-{hash}", deployment.metadata.name.as_deref().unwrap_or_default());
     Fresh { name, hash, replicas: rolling::new_size(spec, sets, 0) }
 }
 
 impl Fresh {
-    pub fn step(&self, deployment: &Deployment, spec: &DeploymentSpec, sets: &Sets) -> Step {
+    pub fn step(
+        &self,
+        deployment: &Deployment,
+        spec: &DeploymentSpec,
+        mut template: PodTemplateSpec,
+        sets: &Sets,
+    ) -> Step {
         let hash = BTreeMap::from([(HASH.to_owned(), self.hash.clone())]);
         let with_hash = |labels: &Option<BTreeMap<String, String>>| {
             let mut labels = labels.clone().unwrap_or_default();
             labels.extend(hash.clone());
             labels
         };
-        let mut template = spec.template.clone();
         let metadata = template.metadata.get_or_insert_default();
         let labels = with_hash(&metadata.labels);
         metadata.labels = Some(labels.clone());
@@ -129,7 +130,7 @@ impl Fresh {
         });
         let failed = format!("Failed to create new replica set {:?}: {{error}}", self.name);
         let step = Step::from(Write::Create { resource: ReplicaSet::RESOURCE, namespace, object })
-            .failed(Note::warning(reference(deployment), "ReplicaSetCreateError", failed));
+            .failed(Note::warning(reference(deployment), status::SET_CREATE_ERROR, failed));
         if self.replicas > 0 { step.done(scaled(deployment, true, &self.name, 0, self.replicas)) } else { step }
     }
 }

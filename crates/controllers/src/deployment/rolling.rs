@@ -1,10 +1,10 @@
 //! How far a rolling update may go now: never more pods than wanted plus the surge, never fewer available ones than
 //! wanted minus what may be unavailable.
 
-use api_types::k8s_openapi::{api::apps::v1::DeploymentSpec, apimachinery::pkg::util::intstr::IntOrString};
+use api_types::k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::sets::Sets;
-use crate::share;
+use crate::{share, workload::DeploymentSpec};
 
 /// The strategy's limits in pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,12 +1,11 @@
 //! A change of the wanted number in the middle of a rollout is spread over the sets in proportion to their sizes.
 
-use api_types::k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
-
 use super::{
     revision::{self, DESIRED, MAX},
     rolling,
     sets::{Set, Sets},
 };
+use crate::workload::{Deployment, DeploymentSpec};
 
 /// Whether the wanted number has changed since the sets were scaled last.
 pub(super) fn is_due(spec: &DeploymentSpec, sets: &Sets) -> bool {

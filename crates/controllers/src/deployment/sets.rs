@@ -2,14 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use api_types::{
-    k8s_openapi::api::apps::v1::{Deployment, ReplicaSet},
-    plan::{Note, PatchStyle, Step, Target, Write, reference},
-};
+use api_types::plan::{Note, PatchStyle, Step, Target, Write, reference};
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::revision;
+use crate::workload::{Deployment, ReplicaSet};
 
 #[derive(Clone, Debug)]
 pub(super) struct Set {

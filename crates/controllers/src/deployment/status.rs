@@ -3,22 +3,28 @@
 use std::time::Duration;
 
 use api_types::{
-    k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition, DeploymentSpec, DeploymentStatus},
-    plan::{Target, Verb, Write},
+    k8s_openapi::{
+        api::apps::v1::{DeploymentCondition, DeploymentStatus},
+        apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    },
+    plan::{Verb, Write},
 };
-use serde_json::json;
 
 use super::{
     Observed, revision, rolling,
     sets::{Set, Sets},
 };
-use crate::time::{from_seconds, left, seconds};
+use crate::{
+    time::{from_seconds, left, seconds},
+    workload::{Deployment, DeploymentSpec, write_status},
+};
 
 const AVAILABLE: &str = "Available";
 const PROGRESSING: &str = "Progressing";
 const REPLICA_FAILURE: &str = "ReplicaFailure";
 const NEW_SET_AVAILABLE: &str = "NewReplicaSetAvailable";
 const TIMED_OUT: &str = "ProgressDeadlineExceeded";
+pub(super) const SET_CREATE_ERROR: &str = "ReplicaSetCreateError";
 const PAUSED: &str = "DeploymentPaused";
 
 pub(super) struct Report {
@@ -53,22 +59,20 @@ pub(super) fn report(seen: &Observed<'_>, spec: &DeploymentSpec, sets: &Sets, do
     conditions.failures(sets);
     let again_in = conditions.deadline(spec, complete);
     status.conditions = Some(conditions.all).filter(|all| !all.is_empty());
-    let mut deployment: Deployment = seen.deployment.clone();
-    let told = tell_revision(&mut deployment, sets);
+    let mut metadata = seen.deployment.metadata.clone();
+    let told = tell_revision(&mut metadata, sets);
     if same(&present, &status) && !told {
         return Report { write: None, again_in, complete };
     }
-    deployment.status = Some(status);
-    let write =
-        Write::Replace { target: Target::of(seen.deployment), subresource: Some("status"), object: json!(deployment) };
+    let write = write_status(seen.deployment, &metadata, &status);
     Report { write: Some(write), again_in, complete }
 }
 
 /// The deployment carries the revision of its newest set; whether it did not before. Written with the status, as
 /// upstream does: the generation stays what it was.
-fn tell_revision(deployment: &mut Deployment, sets: &Sets) -> bool {
+fn tell_revision(metadata: &mut ObjectMeta, sets: &Sets) -> bool {
     let Some(revision) = sets.new.as_ref().and_then(|new| new.annotation(revision::REVISION)) else { return false };
-    let annotations = deployment.metadata.annotations.get_or_insert_default();
+    let annotations = metadata.annotations.get_or_insert_default();
     let before = annotations.insert(revision::REVISION.to_owned(), revision.to_owned());
     before.as_deref() != Some(revision)
 }
@@ -201,7 +205,7 @@ impl Conditions<'_> {
             && let Doing::Creating(name) = doing
         {
             let message = format!("Failed to create new replica set {name:?}: {}", failure.message);
-            self.set(PROGRESSING, "False", "FailedCreate", message);
+            self.set(PROGRESSING, "False", SET_CREATE_ERROR, message);
             return;
         }
         match doing {

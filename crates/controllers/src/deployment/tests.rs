@@ -93,7 +93,7 @@ fn check_complete(world: &World, replicas: i32, image: &str) {
     assert_eq!(active.len(), usize::from(replicas > 0));
     if let [active] = active[..] {
         assert_eq!(sets::wanted(active), replicas);
-        let template = active.spec.as_ref().unwrap().template.as_ref().unwrap();
+        let template = active.spec.as_ref().unwrap().template.decode();
         assert_eq!(template.spec.as_ref().unwrap().containers[0].image.as_deref(), Some(image));
     }
     let deployment = world.get::<Deployment>("n", "d").unwrap();
@@ -180,7 +180,7 @@ fn scaling_in_the_middle_of_a_rollout_is_proportional() {
         let plan = plan(&world, failure.borrow().as_ref());
         *failure.borrow_mut() = world.run(&plan).err();
         replica_sets(&mut world, &|set| {
-            let template = set.spec.as_ref().unwrap().template.as_ref().unwrap();
+            let template = set.spec.as_ref().unwrap().template.decode();
             template.spec.as_ref().unwrap().containers[0].image.as_deref() == Some("one")
         });
     }
@@ -234,11 +234,23 @@ fn says_when_the_deadline_has_passed() {
 }
 
 #[test]
+fn one_that_selects_everything_is_told_so_once() {
+    let mut world = World::new();
+    let mut all = deployment(1, "one", rolling());
+    all["spec"]["selector"] = json!({});
+    world.put::<Deployment>(all);
+    let first = plan(&world, None);
+    assert_eq!(first.notes[0].reason, "SelectingAll");
+    world.run(&first).unwrap();
+    assert!(plan(&world, None).is_empty());
+}
+
+#[test]
 fn a_name_that_is_taken_is_counted_as_a_collision() {
     let mut world = World::new();
     world.put::<Deployment>(deployment(1, "one", rolling()));
     let spec = world.get::<Deployment>("n", "d").unwrap().spec.unwrap();
-    let name = format!("d-{}", revision::hash(&spec.template, 0));
+    let name = format!("d-{}", revision::hash(&spec.template.decode(), 0));
     world.put::<ReplicaSet>(json!({
         "metadata": {"name": name, "namespace": "n", "uid": "other", "ownerReferences": [
             {"apiVersion": "x/v1", "kind": "X", "name": "x", "uid": "x", "controller": true}]},

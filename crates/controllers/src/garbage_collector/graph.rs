@@ -27,8 +27,6 @@ pub struct Graph {
     dependents: HashMap<Uid, BTreeSet<Uid>>,
     gone: HashSet<Uid>,
     gone_order: VecDeque<Uid>,
-    /// Owners of kinds that are not watched, known to exist by asking.
-    asked: HashSet<Uid>,
 }
 
 impl Graph {
@@ -38,10 +36,6 @@ impl Graph {
 
     pub(super) fn is_gone(&self, uid: &str) -> bool {
         self.gone.contains(uid)
-    }
-
-    pub(super) fn was_asked(&self, uid: &str) -> bool {
-        self.asked.contains(uid)
     }
 
     pub(super) fn dependents(&self, uid: &str) -> impl Iterator<Item = &Node> {
@@ -123,14 +117,6 @@ impl Graph {
                 self.gone.remove(&oldest);
             }
         }
-    }
-
-    /// The API said that this owner exists, although the graph does not have it.
-    pub fn known_there(&mut self, uid: &str) {
-        if self.asked.len() >= REMEMBERED {
-            self.asked.clear();
-        }
-        self.asked.insert(uid.into());
     }
 
     fn link(&mut self, uid: &str, before: &[OwnerReference], after: &[OwnerReference]) {

@@ -62,7 +62,8 @@ impl ObjectMeta {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     Do(Plan),
-    /// Ask the API whether this owner exists, tell the graph, and ask again. Its uid is in the target.
+    /// Ask the API whether this owner exists. If it does not, tell the graph and decide again; if it does, the graph will
+    /// see it soon: decide again later, for it may go before it was ever seen. Its uid is in the target.
     Ask(Target),
 }
 

@@ -82,9 +82,6 @@ impl Graph {
         if self.is_gone(&owner.uid) {
             return Owner::Absent;
         }
-        if self.was_asked(&owner.uid) {
-            return Owner::Solid;
-        }
         // A kind that is not served may be served later: never take that for absence.
         let Some(resource) = mapping(&owner.api_version, &owner.kind) else { return Owner::Solid };
         if resource.namespaced && node.meta.namespace.is_empty() {

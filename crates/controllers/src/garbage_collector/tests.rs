@@ -114,11 +114,8 @@ impl Collector {
                         .objects
                         .get(&owner.name)
                         .is_some_and(|o| o["metadata"]["uid"].as_str() == owner.uid.as_deref());
-                    let uid_of_owner = owner.uid.unwrap();
-                    if exists {
-                        self.graph.known_there(&uid_of_owner)
-                    } else {
-                        self.graph.known_gone(&uid_of_owner)
+                    if !exists {
+                        self.graph.known_gone(&owner.uid.unwrap());
                     }
                     self.queue.insert(uid);
                 }

@@ -1,10 +1,11 @@
-//! ReplicaSet: keeps as many pods as are wanted.
+//! ReplicaSet and ReplicationController: keep as many pods as are wanted.
 //!
 //! Decides which pods belong to the set, how many to make or which to delete, and the set's status. What a pod does once
 //! it exists is the scheduler's and the kubelet's business.
 
 mod plan;
 mod rank;
+mod replicated;
 mod status;
 
 #[cfg(test)]
@@ -12,21 +13,22 @@ mod tests;
 
 use std::sync::Arc;
 
-use api_types::{k8s_openapi::api::apps::v1::ReplicaSet, plan::Failure};
+use api_types::plan::Failure;
 use jiff::Timestamp;
 
 pub use crate::adoption::Live;
 use crate::view::Pod;
 
 pub use plan::reconcile;
+pub use replicated::Replicated;
 
 /// Pods made or deleted in one plan, as upstream's burst.
 pub const BURST: usize = 500;
 
 /// All that a decision depends on.
 #[derive(Clone, Copy, Debug)]
-pub struct Observed<'a> {
-    pub set: &'a ReplicaSet,
+pub struct Observed<'a, S> {
+    pub set: &'a S,
     /// Pods of the namespace whose controller is the set, and those without a controller.
     pub pods: &'a [Arc<Pod>],
     /// Active pods of all sets that share this one's owner, for spreading deletions over nodes.

@@ -27,10 +27,9 @@ fn compare(a: &Pod, b: &Pod, crowd: &HashMap<&str, usize>, now: Timestamp) -> Or
         .then_with(|| cost(a).cmp(&cost(b)))
         // From the fullest node.
         .then_with(|| neighbours(b).cmp(&neighbours(a)))
-        // Ready for a shorter time, in coarse steps.
-        .then_with(|| newer_first(a.ready_since(), b.ready_since(), now))
+        .then_with(|| magnitude(a.ready_since(), now).cmp(&magnitude(b.ready_since(), now)))
         .then_with(|| restarts(b).cmp(&restarts(a)))
-        .then_with(|| newer_first(a.created(), b.created(), now))
+        .then_with(|| magnitude(a.created(), now).cmp(&magnitude(b.created(), now)))
         .then_with(|| a.metadata.uid.cmp(&b.metadata.uid))
 }
 
@@ -51,13 +50,8 @@ fn restarts(pod: &Pod) -> i32 {
     pod.status.container_statuses.iter().map(|status| status.restart_count).max().unwrap_or_default()
 }
 
-/// Ages are compared by their magnitude (powers of two), so that a slightly newer pod is no better a victim.
-fn newer_first(a: Option<Timestamp>, b: Option<Timestamp>, now: Timestamp) -> Ordering {
-    let magnitude = |at: Option<Timestamp>| {
-        at.map_or(0, |at| {
-            let seconds = now.duration_since(at).as_secs().max(0).unsigned_abs();
-            u64::BITS - seconds.leading_zeros()
-        })
-    };
-    magnitude(a).cmp(&magnitude(b))
+/// Ages are compared by their magnitude (powers of two of nanoseconds), so that a slightly younger pod is no better a
+/// victim.
+fn magnitude(since: Option<Timestamp>, now: Timestamp) -> Option<u32> {
+    u128::try_from(now.duration_since(since?).as_nanos()).ok()?.checked_ilog2()
 }

@@ -3,16 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use api_types::{
-    k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus},
-    plan::{Target, Verb, Write},
+    k8s_openapi::api::apps::v1::{ReplicaSetCondition, ReplicaSetStatus},
+    plan::{Verb, Write},
 };
-use serde_json::json;
 
-use super::Observed;
-use crate::{
-    time::{from_seconds, seconds},
-    view::Pod,
-};
+use super::{Observed, Replicated};
+use crate::{time::seconds, view::Pod};
 
 const REPLICA_FAILURE: &str = "ReplicaFailure";
 
@@ -23,25 +19,16 @@ pub(super) struct Report {
     pub again_in: Option<Duration>,
 }
 
-pub(super) fn report(seen: &Observed<'_>, mine: &[&Arc<Pod>]) -> Report {
+pub(super) fn report<S: Replicated>(seen: &Observed<'_, S>, mine: &[&Arc<Pod>]) -> Report {
     let (status, again_in) = status(seen, mine);
-    let present = seen.set.status.clone().unwrap_or_default();
-    if same(&present, &status) {
+    if same(&seen.set.status(), &status) {
         return Report { write: None, again_in };
     }
-    let mut set: ReplicaSet = seen.set.clone();
-    set.status = Some(status);
-    let target = Target::of(seen.set);
-    let write = Write::Replace { target, subresource: Some("status"), object: json!(set) };
-    Report { write: Some(write), again_in }
+    Report { write: Some(seen.set.write(status)), again_in }
 }
 
-fn status(seen: &Observed<'_>, mine: &[&Arc<Pod>]) -> (ReplicaSetStatus, Option<Duration>) {
-    let spec = seen.set.spec.clone().unwrap_or_default();
-    let template_labels =
-        spec.template.as_ref().and_then(|template| template.metadata.as_ref()?.labels.clone()).unwrap_or_default();
-    let min_ready = from_seconds(spec.min_ready_seconds.unwrap_or_default());
-
+fn status<S: Replicated>(seen: &Observed<'_, S>, mine: &[&Arc<Pod>]) -> (ReplicaSetStatus, Option<Duration>) {
+    let (template_labels, min_ready) = (seen.set.template_labels(), seen.set.min_ready());
     let (mut replicas, mut labelled, mut ready, mut available) = (0, 0, 0, 0);
     let mut again_in: Option<Duration> = None;
     for pod in mine.iter().filter(|pod| pod.active()) {
@@ -57,14 +44,14 @@ fn status(seen: &Observed<'_>, mine: &[&Arc<Pod>]) -> (ReplicaSetStatus, Option<
         }
     }
     let terminating = count(mine.iter().filter(|pod| pod.metadata.deleting()));
-    let present = seen.set.status.clone().unwrap_or_default();
+    let present = seen.set.status();
     let status = ReplicaSetStatus {
         replicas,
         fully_labeled_replicas: Some(labelled),
         ready_replicas: Some(ready),
         available_replicas: Some(available),
-        terminating_replicas: Some(terminating),
-        observed_generation: seen.set.metadata.generation,
+        terminating_replicas: S::COUNTS_TERMINATING.then_some(terminating),
+        observed_generation: seen.set.metadata().generation,
         conditions: conditions(seen, present.conditions.unwrap_or_default()),
     };
     (status, again_in)
@@ -76,7 +63,10 @@ fn count<T>(items: impl Iterator<Item = T>) -> i32 {
 
 /// The conditions there are, with `ReplicaFailure` when the last plan failed and without when there is nothing to do
 /// or it worked.
-fn conditions(seen: &Observed<'_>, mut conditions: Vec<ReplicaSetCondition>) -> Option<Vec<ReplicaSetCondition>> {
+fn conditions<S: Replicated>(
+    seen: &Observed<'_, S>,
+    mut conditions: Vec<ReplicaSetCondition>,
+) -> Option<Vec<ReplicaSetCondition>> {
     let failure = seen.failure.and_then(|failure| match failure.verb {
         Verb::Create => Some(("FailedCreate", &failure.message)),
         Verb::Delete => Some(("FailedDelete", &failure.message)),

@@ -4,7 +4,10 @@ use api_types::plan::{Decision, Failure, Pace, Plan, Write};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::world::{World, converges};
+use crate::{
+    workload::ReplicaSet,
+    world::{World, converges},
+};
 
 fn set(replicas: i32) -> Value {
     json!({

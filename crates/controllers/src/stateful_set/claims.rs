@@ -26,6 +26,15 @@ fn claim_name(template: &PersistentVolumeClaim, pod: &str) -> String {
     format!("{}-{pod}", template.metadata.name.as_deref().unwrap_or_default())
 }
 
+/// Whether a claim of this name is one of the set's pods'.
+pub fn has_claim(set: &StatefulSet, claim: &str) -> bool {
+    templates(set).any(|template| {
+        let prefix = template.metadata.name.as_deref().unwrap_or_default();
+        let pod = claim.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-'));
+        pod.is_some_and(|pod| identity::ordinal(set, pod).is_some())
+    })
+}
+
 /// The pod's volumes: those of the claims, and those of the template whose names they do not take.
 pub(super) fn volumes(set: &StatefulSet, ordinal: i32, of_template: Option<&Vec<Value>>) -> Vec<Value> {
     let pod = identity::pod_name(set, ordinal);

@@ -25,6 +25,7 @@ use jiff::Timestamp;
 
 use crate::{adoption::Live, view::Pod};
 
+pub use claims::has_claim;
 pub use plan::reconcile;
 
 /// All that a decision depends on.

@@ -4,12 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use api_types::{
     k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetStatus},
-    plan::{Plan, Target, Write},
+    plan::Plan,
 };
-use serde_json::json;
 
 use super::{Observed, identity, revision::Both};
-use crate::{time::from_seconds, view::Pod};
+use crate::{time::from_seconds, view::Pod, workload::write_status};
 
 /// Adds the write of the status, unless it says all already, and when the next pod becomes available by itself.
 pub(super) fn report(seen: &Observed<'_>, spec: &StatefulSetSpec, both: &Both, pods: &[Arc<Pod>], plan: &mut Plan) {
@@ -95,9 +94,7 @@ fn write(set: &StatefulSet, status: StatefulSetStatus, plan: &mut Plan) {
     if same(&set.status.clone().unwrap_or_default(), &status) {
         return;
     }
-    let mut object = set.clone();
-    object.status = Some(status);
-    plan.write(Write::Replace { target: Target::of(set), subresource: Some("status"), object: json!(object) });
+    plan.write(write_status(set, &set.metadata, &status));
 }
 
 /// Unset and zero are the same on the wire.
