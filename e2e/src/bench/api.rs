@@ -186,7 +186,7 @@ impl Phases<'_> {
         let times = sent.clone();
         let change = move |n: usize| {
             times[n].set(Instant::now()).ok();
-            let body = json!({"metadata": {"annotations": {"watched": format!("-{n}-")}}});
+            let body = json!({"metadata": {"annotations": {"watched": format!("-{n}-{changes}")}}});
             write(Method::PATCH, path(&name(n % pods)), MERGE, body)
         };
         match pace {

@@ -36,8 +36,8 @@ const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 /// Events are put together up to this size; a single one is sent without a copy.
 const PIECE: usize = 32 << 10;
 /// What a write to one watcher costs, about: so long is a round of writes to all.
-const WRITE: Duration = Duration::from_micros(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(4);
+const WRITE: Duration = Duration::from_micros(25);
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 /// Timers are not finer.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
@@ -92,7 +92,8 @@ impl Events {
             taken: VecDeque::new(),
             next_bookmark,
             timer: Box::pin(sleep_until(first)),
-            shutdown: Box::pin(terms.app.shutdown.token().clone().cancelled_owned()),
+            // A token of its own: its lock is nobody else's.
+            shutdown: Box::pin(terms.app.shutdown.token().child_token().cancelled_owned()),
             written: None,
             backlog: false,
             pause: None,
@@ -197,9 +198,7 @@ impl Open {
     }
 
     fn lines(&mut self) -> Bytes {
-        if self.watcher.watchers() > 1 {
-            self.written = Some(Instant::now());
-        }
+        self.written = Some(Instant::now());
         let Some(event) = self.taken.pop_front() else { return Bytes::new() };
         let first = self.line(&event);
         if self.taken.is_empty() || first.len() >= PIECE {
