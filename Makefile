@@ -7,7 +7,7 @@ NODES ?= 1
 BIN := target/release
 BINARIES := kogge-apiserver kogge-controller-manager kogge-scheduler kogge-kubelet kogge-proxy kogge-dns kogge-cni kctl
 
-.PHONY: help up down demo build images check test test-long bench install
+.PHONY: help up down demo build images check test test-long bench bench-sched install
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,11 @@ test-long: build ## Run simulation, cache model and linearizability over many mo
 bench: images ## Measure memory, processor time, start, pods and the API
 	@cargo build --profile dist -p e2e --bin kogge-bench
 	@target/dist/kogge-bench
+
+bench-sched: build ## Measure the scheduler on 1,000 nodes and 5,000 pods through the API
+	@hack/deps.sh test
+	@cargo build --release -p e2e --bin kogge-bench
+	@$(BIN)/kogge-bench sched
 
 install: build ## Install binaries, images and systemd units under PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/kogge/images $(DESTDIR)/etc/systemd/system $(DESTDIR)/etc/kogge

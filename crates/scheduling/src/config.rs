@@ -191,6 +191,7 @@ impl Configuration {
                 "podInitialBackoffSeconds must be greater than 0 and at most podMaxBackoffSeconds".into(),
             ));
         }
+        check_ranges(file)?;
         let percentage = file.percentage_of_nodes_to_score.unwrap_or(0);
         let default = [KubeSchedulerProfile::default()];
         let wanted = if file.profiles.is_empty() { default.as_slice() } else { &file.profiles };
@@ -211,6 +212,34 @@ impl Configuration {
             max_backoff: SignedDuration::from_secs(max),
         })
     }
+}
+
+/// What upstream refuses at its start.
+fn check_ranges(file: &KubeSchedulerConfiguration) -> Result<(), ConfigError> {
+    let wrong = |what: &str| Err(ConfigError::Invalid(what.to_owned()));
+    let election = &file.leader_election;
+    if file.parallelism.is_some_and(|parallelism| parallelism <= 0) {
+        return wrong("parallelism: should be an integer value greater than zero");
+    }
+    let percentages = file.profiles.iter().map(|profile| profile.percentage_of_nodes_to_score);
+    if percentages.chain([file.percentage_of_nodes_to_score]).flatten().any(|percentage| percentage > 100) {
+        return wrong("percentageOfNodesToScore: not in valid range [0-100]");
+    }
+    if !election.leader_elect {
+        return Ok(());
+    }
+    if election.lease_duration <= election.renew_deadline {
+        return wrong("leaderElection.leaseDuration: must be greater than renewDeadline");
+    }
+    if election.renew_deadline <= election.retry_period.mul_f64(1.2) || election.retry_period.is_zero() {
+        return wrong(
+            "leaderElection.renewDeadline: must be greater than retryPeriod times 1.2, which must not be zero",
+        );
+    }
+    if election.resource_lock != "leases" {
+        return wrong("leaderElection.resourceLock: only \"leases\" is supported");
+    }
+    Ok(())
 }
 
 impl Default for Configuration {
@@ -259,8 +288,7 @@ fn build(file: &KubeSchedulerProfile, percentage: u32) -> Result<Profile, Config
     for (plugin, weight) in plugins::DEFAULTS {
         let weight = (*weight != 0).then_some(*weight);
         let renamed = multi.enabled.iter().find(|p| p.name == *plugin);
-        // The guard against unevaluated rules is not upstream's to switch off.
-        if *plugin == "SupportedFeatures" || renamed.is_some() || !multi.disables(plugin) {
+        if renamed.is_some() || !multi.disables(plugin) {
             switch_on(plugin, None, renamed.and_then(|p| p.weight).or(weight))?;
         }
     }
@@ -275,7 +303,7 @@ fn build(file: &KubeSchedulerProfile, percentage: u32) -> Result<Profile, Config
     for (point, choice) in file.plugins.at() {
         for enabled in &mut profile.plugins {
             let name = enabled.plugin.name();
-            if choice.disables(name) && !choice.enabled.iter().any(|p| p.name == name) && name != "SupportedFeatures" {
+            if choice.disables(name) && !choice.enabled.iter().any(|p| p.name == name) {
                 enabled.points.retain(|p| *p != point);
             }
         }

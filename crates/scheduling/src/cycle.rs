@@ -57,6 +57,8 @@ struct Refusals {
     kinds: Vec<Refusal>,
     by_trackers: Vec<(usize, Refused, u32)>,
     nodes: Vec<(NodeId, u32)>,
+    /// Because of pods that are meant for the node; by the refusal's place in the evaluation.
+    beside: Vec<(NodeId, u32)>,
 }
 
 impl Refusals {
@@ -64,6 +66,7 @@ impl Refusals {
         self.kinds.clear();
         self.by_trackers.clear();
         self.nodes.clear();
+        self.beside.clear();
     }
 
     fn by_tracker(&mut self, node: NodeId, plugin: usize, refused: Refused) {
@@ -78,15 +81,6 @@ impl Refusals {
             }
         };
         self.nodes.push((node, kind));
-    }
-
-    fn other(&mut self, node: NodeId, refusal: Refusal) {
-        let known = self.kinds.iter().position(|kind| *kind == refusal);
-        let kind = known.unwrap_or_else(|| {
-            self.kinds.push(refusal);
-            self.kinds.len() - 1
-        });
-        self.nodes.push((node, kind as u32));
     }
 }
 
@@ -211,9 +205,18 @@ impl Cycle {
         if !cluster.has_nominations() || cluster.nominated_on(id).next().is_none() {
             return true;
         }
-        let evaluation = &self.evaluations[evaluation];
-        let fits = WhatIf { profile, pod, evaluation, tracking, cluster }.fits(id);
-        fits.map_err(|refusal| self.refusals.other(id, refusal)).is_ok()
+        let remembers = !tracking.filters() && cluster.nominated_node(pod.uid) != Some(id);
+        let generation = cluster.generation(id);
+        let evaluation = &mut self.evaluations[evaluation];
+        let known = evaluation.beside(id, generation, pod.priority).filter(|_| remembers);
+        let found = known.unwrap_or_else(|| {
+            let found = WhatIf { profile, pod, evaluation, tracking, cluster }.fits(id);
+            if remembers {
+                return evaluation.remember_beside(id, generation, pod.priority, found);
+            }
+            found.map_err(|refusal| evaluation.place(refusal) - 1)
+        });
+        found.map_err(|at| self.refusals.beside.push((id, at))).is_ok()
     }
 
     fn evaluation(&mut self, profile: &Profile, shape: &Arc<Shape>, cluster: &Cluster, skipped: PluginSet) -> usize {

@@ -98,8 +98,7 @@ pub struct Shape {
     pub spread: Spread,
     /// Of every container, normalised, in order.
     pub images: Vec<String>,
-    /// Rules the pod states that no plugin here evaluates.
-    pub unsupported: Vec<&'static str>,
+    pub has_resource_claims: bool,
 }
 
 impl Shape {
@@ -117,7 +116,7 @@ impl Shape {
             tolerations: pod.spec.tolerations.iter().map(Tolerates::compile).collect(),
             spread: Spread::of(pod, &labels),
             images: containers.filter_map(image).collect(),
-            unsupported: unsupported(pod),
+            has_resource_claims: !pod.spec.resource_claims.is_empty(),
         }
     }
 
@@ -134,10 +133,6 @@ fn image(container: &Container) -> Option<String> {
 pub fn normalized_image(name: &str) -> String {
     let tagged = name.rfind(':').is_some_and(|colon| name.rfind('/').is_none_or(|slash| colon > slash));
     if tagged { name.to_owned() } else { format!("{name}:latest") }
-}
-
-fn unsupported(pod: &Pod) -> Vec<&'static str> {
-    if pod.spec.resource_claims.is_empty() { Vec::new() } else { vec!["resource claims"] }
 }
 
 /// One copy of each equal value. Values that nobody else holds are dropped when the table has doubled.

@@ -32,7 +32,7 @@ pub(super) const JSON: &str = "application/json";
 pub(super) const MERGE: &str = "application/merge-patch+json";
 
 /// Ends its process when it goes out of scope.
-struct Running(Child);
+pub(super) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -43,13 +43,13 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn start(mut command: Command, log: &Path) -> anyhow::Result<Self> {
+    pub(super) fn start(mut command: Command, log: &Path) -> anyhow::Result<Self> {
         let file = fs::File::create(log).with_context(|| format!("creating {}", log.display()))?;
         let child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn();
         Ok(Self(child.with_context(|| format!("starting {command:?}"))?))
     }
 
-    fn process(&self, name: &str) -> Process {
+    pub(super) fn process(&self, name: &str) -> Process {
         Process { name: name.to_owned(), pid: self.0.id() }
     }
 }
@@ -65,12 +65,8 @@ pub async fn run(pki: &Path, pods: usize) -> anyhow::Result<()> {
 
 async fn measure(pki: &Path, dir: &Path, pods: usize) -> anyhow::Result<()> {
     let (etcd_port, api_port) = (free_port()?, free_port()?);
-    let mut command = Command::new("etcd");
-    let (client, peer) = (format!("http://127.0.0.1:{etcd_port}"), format!("http://127.0.0.1:{}", free_port()?));
-    command.args(["--data-dir", &dir.join("etcd").display().to_string(), "--log-level", "error", "--logger", "zap"]);
-    command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client, "--listen-peer-urls", &peer]);
-    command.args(["--initial-advertise-peer-urls", &peer, "--initial-cluster", &format!("default={peer}")]);
-    let etcd = Running::start(command, &dir.join("etcd.log"))?;
+    let client = etcd_url(etcd_port);
+    let etcd = start_etcd(dir, etcd_port)?;
     let target = Target::new(api_port, pki, "admin")?;
     etcd_serves(etcd_port).await?;
 
@@ -237,7 +233,20 @@ async fn deliveries(
     Ok(latencies)
 }
 
-fn start_server(pki: &Path, dir: &Path, etcd: &str, port: u16) -> anyhow::Result<Running> {
+pub(super) fn etcd_url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+pub(super) fn start_etcd(dir: &Path, port: u16) -> anyhow::Result<Running> {
+    let mut command = Command::new("etcd");
+    let (client, peer) = (etcd_url(port), etcd_url(free_port()?));
+    command.args(["--data-dir", &dir.join("etcd").display().to_string(), "--log-level", "error", "--logger", "zap"]);
+    command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client, "--listen-peer-urls", &peer]);
+    command.args(["--initial-advertise-peer-urls", &peer, "--initial-cluster", &format!("default={peer}")]);
+    Running::start(command, &dir.join("etcd.log"))
+}
+
+pub(super) fn start_server(pki: &Path, dir: &Path, etcd: &str, port: u16) -> anyhow::Result<Running> {
     let file = |name: &str| pki.join(name).display().to_string();
     let program: PathBuf = built::binary("kogge-apiserver")?;
     let mut command = Command::new(program);
@@ -256,7 +265,7 @@ fn start_server(pki: &Path, dir: &Path, etcd: &str, port: u16) -> anyhow::Result
 }
 
 /// Until etcd has elected itself and takes writes: what follows is the API server's own time.
-async fn etcd_serves(port: u16) -> anyhow::Result<()> {
+pub(super) async fn etcd_serves(port: u16) -> anyhow::Result<()> {
     let limit = Instant::now() + Duration::from_secs(30);
     let health = async || -> anyhow::Result<bool> {
         let tcp = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
@@ -274,7 +283,7 @@ async fn etcd_serves(port: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn ready(target: &Target) -> anyhow::Result<()> {
+pub(super) async fn ready(target: &Target) -> anyhow::Result<()> {
     let limit = Instant::now() + Duration::from_secs(30);
     loop {
         let answer = async {
@@ -289,7 +298,7 @@ async fn ready(target: &Target) -> anyhow::Result<()> {
     }
 }
 
-fn free_port() -> anyhow::Result<u16> {
+pub(super) fn free_port() -> anyhow::Result<u16> {
     let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     if port == 0 { bail!("no free port") } else { Ok(port) }
 }

@@ -1,18 +1,21 @@
 //! `make bench`: brings up a cluster, measures it, takes it down, and measures the API server alone.
 //!
 //! Each result is one JSON line. `kogge-bench api` and `kogge-bench cluster` measure one half; `kogge-bench api --pki DIR`
-//! needs no cluster, only its certificates.
+//! needs no cluster, only its certificates. `kogge-bench sched` (`make bench-sched`) measures the scheduler.
 
 use std::path::Path;
 
 use e2e::bench::{
     api,
     cluster::{self, Cluster},
-    floor,
+    floor, sched,
 };
 
 /// Pods per pod-start measurement.
 const PODS: usize = 30;
+/// What the scheduler is measured with.
+const NODES: usize = 1_000;
+const SCHEDULED: usize = 5_000;
 /// Objects in the measurement of the API server.
 const OBJECTS: usize = 10_000;
 
@@ -24,6 +27,9 @@ async fn main() -> anyhow::Result<()> {
         && (only.as_str(), flag.as_str()) == ("api", "--pki")
     {
         return api::run(Path::new(pki), OBJECTS).await;
+    }
+    if wanted == ["sched"] {
+        return sched::run(NODES, SCHEDULED).await;
     }
     let cluster = Cluster::up()?;
     let measured = async {

@@ -12,6 +12,7 @@ mod load;
 mod network;
 mod nodes;
 mod observe;
+mod placement;
 mod programs;
 mod pulls;
 mod stateful;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
     scenarios.extend(programs::scenarios());
     scenarios.extend(pulls::scenarios());
     scenarios.extend(observe::scenarios());
+    scenarios.extend(placement::scenarios());
     scenarios.extend(nodes::scenarios());
     scenarios.extend(faults::scenarios());
     let code = scenario::run_all(&cluster, scenarios);

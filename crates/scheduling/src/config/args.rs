@@ -29,6 +29,15 @@ pub struct PluginArgs {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct DynamicResourcesArgs {
+    #[serde(rename = "filterTimeout")]
+    _filter_timeout: Value,
+    #[serde(rename = "bindingTimeout")]
+    _binding_timeout: Value,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 struct VolumeBindingArgs {
     bind_timeout_seconds: Option<u64>,
     /// Of the score by capacity, which upstream has off.
@@ -164,6 +173,8 @@ impl PluginArgs {
                 "PodTopologySpread" => serde_json::from_value(args).map(|args| all.spread = args),
                 "VolumeBinding" => serde_json::from_value(args).map(|args| all.volumes = args),
                 "DefaultPreemption" => serde_json::from_value(args).map(|args| all.preemption = args),
+                // Of an allocator that is not here; the plugin only refuses.
+                "DynamicResources" => serde_json::from_value::<DynamicResourcesArgs>(args).map(drop),
                 "NodeAffinity" => serde_json::from_value(args).map(|args| all.affinity = args),
                 _ => {
                     return Err((

@@ -72,7 +72,7 @@ fn plugins_are_switched() {
 
     let only = profile(json!({"plugins": {"multiPoint": {
         "enabled": [{"name": "PrioritySort"}, {"name": "DefaultBinder"}], "disabled": [{"name": "*"}]}}}));
-    assert_eq!(at(&only, Point::PreFilter), [("SupportedFeatures", 1)]);
+    assert_eq!(at(&only, Point::PreFilter), []);
     assert_eq!(at(&only, Point::Filter), []);
 }
 
@@ -98,6 +98,11 @@ fn what_is_wrong_is_said() {
     check_refused(json!({"extenders": [{}]}), "extenders are not supported");
     check_refused(json!({"podInitialBackoffSeconds": 20}), "at most podMaxBackoffSeconds");
     check_refused(json!({"leaderElection": {"leaseDuration": "soon"}}), "\"soon\" is not a duration");
+    check_refused(json!({"leaderElection": {"leaseDuration": "5s"}}), "must be greater than renewDeadline");
+    check_refused(json!({"leaderElection": {"retryPeriod": "9s"}}), "greater than retryPeriod times 1.2");
+    check_refused(json!({"leaderElection": {"resourceLock": "endpoints"}}), "only \"leases\" is supported");
+    check_refused(json!({"parallelism": 0}), "greater than zero");
+    check_refused(json!({"percentageOfNodesToScore": 101}), "not in valid range");
     check_refused(json!({"profiles": [{}, {}]}), "schedulerName is used twice");
     let with = |plugins: Value| json!({"profiles": [{ "plugins": plugins }]});
     check_refused(with(json!({"multiPoint": {"enabled": [{"name": "Coscheduling"}]}})), "no plugin \"Coscheduling\"");
@@ -118,4 +123,70 @@ fn what_is_wrong_is_said() {
     check_refused(curve(json!([])), "at least one point");
     check_refused(curve(json!([{"utilization": 50, "score": 1}, {"utilization": 50, "score": 2}])), "increasing order");
     check_refused(curve(json!([{"utilization": 50, "score": 11}])), "between 0 and 10");
+    check_refused(args("InterPodAffinity", json!({"hardPodAffinityWeight": 101})), "not in valid range [0-100]");
+    check_refused(
+        args(
+            "PodTopologySpread",
+            json!({"defaultConstraints": [
+        {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]}),
+        ),
+        "must be empty",
+    );
+    check_refused(
+        args(
+            "PodTopologySpread",
+            json!({"defaultingType": "List", "defaultConstraints": [
+        {"maxSkew": 0, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]}),
+        ),
+        "maxSkew",
+    );
+    check_refused(
+        args("DefaultPreemption", json!({"minCandidateNodesPercentage": 0, "minCandidateNodesAbsolute": 0})),
+        "cannot both be zero",
+    );
+    check_refused(args("VolumeBinding", json!({"shape": [{"utilization": 0, "score": 1}]})), "not supported");
+}
+
+/// The file that upstream's scheduler writes of its own defaults (`--write-config-to`), with every plugin and argument.
+#[test]
+fn upstreams_defaults_are_accepted_in_full() {
+    let enabled = plugins::DEFAULTS.iter().map(|(name, weight)| match weight {
+        0 => json!({"name": name}),
+        weight => json!({"name": name, "weight": weight}),
+    });
+    let args = |kind: &str, args: Value| {
+        let mut all = json!({"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": format!("{kind}Args")});
+        all.as_object_mut().unwrap().extend(args.as_object().unwrap().clone());
+        json!({"name": kind, "args": all})
+    };
+    let resources = json!([{"name": "cpu", "weight": 1}, {"name": "memory", "weight": 1}]);
+    let file = json!({
+        "clientConnection": {"acceptContentTypes": "", "burst": 100, "contentType": "application/vnd.kubernetes.protobuf", "kubeconfig": "/etc/x", "qps": 50},
+        "enableContentionProfiling": true,
+        "enableProfiling": true,
+        "leaderElection": {"leaderElect": true, "leaseDuration": "15s", "renewDeadline": "10s", "resourceLock": "leases",
+            "resourceName": "kube-scheduler", "resourceNamespace": "kube-system", "retryPeriod": "2s"},
+        "parallelism": 16,
+        "percentageOfNodesToScore": 0,
+        "podInitialBackoffSeconds": 1,
+        "podMaxBackoffSeconds": 10,
+        "profiles": [{"schedulerName": "default-scheduler", "plugins": {"multiPoint": {"enabled": enabled.collect::<Vec<_>>()},
+            "bind": {}, "filter": {}, "permit": {}, "postBind": {}, "postFilter": {}, "preBind": {}, "preEnqueue": {},
+            "preFilter": {}, "preScore": {}, "queueSort": {}, "reserve": {}, "score": {}},
+            "pluginConfig": [
+                args("DefaultPreemption", json!({"minCandidateNodesAbsolute": 100, "minCandidateNodesPercentage": 10})),
+                args("DynamicResources", json!({"filterTimeout": "10s", "bindingTimeout": "10m0s"})),
+                args("InterPodAffinity", json!({"hardPodAffinityWeight": 1, "ignorePreferredTermsOfExistingPods": false})),
+                args("NodeAffinity", json!({})),
+                args("NodeResourcesBalancedAllocation", json!({"resources": resources})),
+                args("NodeResourcesFit", json!({"scoringStrategy": {"type": "LeastAllocated", "resources": resources}})),
+                args("PodTopologySpread", json!({"defaultingType": "System"})),
+                args("VolumeBinding", json!({"bindTimeoutSeconds": 600})),
+            ]}],
+    });
+    let configuration = load(file).unwrap();
+    let defaults = Configuration::default();
+    for point in [Point::Filter, Point::Score, Point::PostFilter, Point::Bind] {
+        assert_eq!(at(&configuration.profiles[0], point), at(&defaults.profiles[0], point), "{point}");
+    }
 }

@@ -60,6 +60,12 @@ impl FitError {
                 error.resolvable.push(*id);
             }
         }
+        for (id, at) in &refusals.beside {
+            tally[*at as usize] += 1;
+            if evaluation.refusals()[*at as usize].resolvable {
+                error.resolvable.push(*id);
+            }
+        }
         let mut more = vec![0; refusals.kinds.len()];
         for (id, at) in &refusals.nodes {
             more[*at as usize] += 1;

@@ -27,6 +27,14 @@ struct Row {
     refusal: u32,
 }
 
+/// As [`Row`], with the pods that are meant for the node there, for pods of a priority.
+#[derive(Clone, Copy, Debug, Default)]
+struct Beside {
+    generation: u64,
+    priority: i32,
+    refusal: u32,
+}
+
 #[derive(Debug)]
 pub(super) struct Evaluation {
     scheduler_name: Arc<str>,
@@ -35,6 +43,8 @@ pub(super) struct Evaluation {
     scorers: Vec<usize>,
     images_generation: u64,
     rows: Vec<Row>,
+    /// Only where pods are meant for nodes.
+    beside: Vec<Beside>,
     /// One after the other for each row.
     scores: Vec<i32>,
     refusals: Vec<Refusal>,
@@ -57,6 +67,7 @@ impl Evaluation {
             scorers,
             images_generation: 0,
             rows: Vec::new(),
+            beside: Vec::new(),
             scores: Vec::new(),
             refusals: Vec::new(),
             places: HashMap::new(),
@@ -75,6 +86,7 @@ impl Evaluation {
         let images_matter = !self.shape.images.is_empty() && self.images_generation != cluster.images_generation();
         if images_matter || self.refusals.len() > cluster.rows().max(1024) {
             self.rows.clear();
+            self.beside.clear();
             self.refusals.clear();
             self.places.clear();
         }
@@ -106,10 +118,7 @@ impl Evaluation {
     fn ask(&mut self, profile: &Profile, cluster: &Cluster, id: NodeId) -> u32 {
         let node = cluster.node(id);
         if let Some(refusal) = self.refusal_now(profile, cluster, id) {
-            return *self.places.entry(refusal).or_insert_with_key(|refusal| {
-                self.refusals.push(refusal.clone());
-                self.refusals.len() as u32
-            });
+            return self.place(refusal);
         }
         let first = id.index() * self.scorers.len();
         for (place, plugin) in self.scorers.iter().enumerate() {
@@ -117,6 +126,37 @@ impl Evaluation {
             self.scores[first + place] = i32::try_from(score).unwrap_or(i32::MAX);
         }
         0
+    }
+
+    /// Where a refusal is among `refusals`, counted from 1.
+    pub fn place(&mut self, refusal: Refusal) -> u32 {
+        *self.places.entry(refusal).or_insert_with_key(|refusal| {
+            self.refusals.push(refusal.clone());
+            self.refusals.len() as u32
+        })
+    }
+
+    /// What was found of a node with the pods that are meant for it, if it still holds: nothing, or the place of the
+    /// refusal in `refusals`.
+    pub fn beside(&self, id: NodeId, generation: u64, priority: i32) -> Option<Result<(), u32>> {
+        let known = self.beside.get(id.index())?;
+        let holds = known.generation == generation && known.priority == priority;
+        holds.then(|| known.refusal.checked_sub(1).map_or(Ok(()), Err))
+    }
+
+    pub fn remember_beside(
+        &mut self,
+        id: NodeId,
+        generation: u64,
+        priority: i32,
+        found: Result<(), Refusal>,
+    ) -> Result<(), u32> {
+        let refusal = found.err().map_or(0, |refusal| self.place(refusal));
+        if self.beside.len() <= id.index() {
+            self.beside.resize(id.index() + 1, Beside::default());
+        }
+        self.beside[id.index()] = Beside { generation, priority, refusal };
+        refusal.checked_sub(1).map_or(Ok(()), Err)
     }
 
     /// The plugins that score.

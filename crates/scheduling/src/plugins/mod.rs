@@ -2,6 +2,7 @@
 
 mod default_binder;
 mod default_preemption;
+mod dynamic_resources;
 mod image_locality;
 pub mod inter_pod_affinity;
 mod node_affinity;
@@ -14,7 +15,6 @@ mod node_volume_limits;
 pub mod pod_topology_spread;
 pub mod priority_sort;
 mod scheduling_gates;
-mod supported_features;
 mod taint_toleration;
 mod volume_binding;
 mod volume_restrictions;
@@ -22,6 +22,7 @@ mod volume_zone;
 
 pub use default_binder::DefaultBinder;
 pub use default_preemption::DefaultPreemption;
+pub use dynamic_resources::DynamicResources;
 pub use image_locality::ImageLocality;
 pub use inter_pod_affinity::InterPodAffinity;
 pub use node_affinity::NodeAffinity;
@@ -34,7 +35,6 @@ pub use node_volume_limits::NodeVolumeLimits;
 pub use pod_topology_spread::PodTopologySpread;
 pub use priority_sort::PrioritySort;
 pub use scheduling_gates::SchedulingGates;
-pub use supported_features::SupportedFeatures;
 pub use taint_toleration::TaintToleration;
 pub use volume_binding::VolumeBinding;
 pub use volume_restrictions::VolumeRestrictions;
@@ -43,9 +43,8 @@ pub use volume_zone::VolumeZone;
 use crate::{config::PluginArgs, framework::Plugin};
 
 /// The default plugins in the order in which they are asked, with the weights of their scores: upstream's `MultiPoint`
-/// list, after the plugin of our own that must see every pod first.
+/// list.
 pub const DEFAULTS: &[(&str, i64)] = &[
-    ("SupportedFeatures", 0),
     ("SchedulingGates", 0),
     ("PrioritySort", 0),
     ("NodeUnschedulable", 0),
@@ -60,6 +59,7 @@ pub const DEFAULTS: &[(&str, i64)] = &[
     ("VolumeZone", 0),
     ("PodTopologySpread", 2),
     ("InterPodAffinity", 2),
+    ("DynamicResources", 0),
     ("DefaultPreemption", 0),
     ("NodeResourcesBalancedAllocation", 1),
     ("ImageLocality", 1),
@@ -69,7 +69,6 @@ pub const DEFAULTS: &[(&str, i64)] = &[
 /// A new instance of the plugin with this name, set up by its arguments.
 pub fn build(name: &str, args: &PluginArgs) -> Option<Box<dyn Plugin>> {
     Some(match name {
-        "SupportedFeatures" => Box::new(SupportedFeatures),
         "SchedulingGates" => Box::new(SchedulingGates),
         "PrioritySort" => Box::new(PrioritySort),
         "NodeUnschedulable" => Box::new(NodeUnschedulable),
@@ -84,6 +83,7 @@ pub fn build(name: &str, args: &PluginArgs) -> Option<Box<dyn Plugin>> {
         "VolumeZone" => Box::new(VolumeZone),
         "PodTopologySpread" => Box::new(args.pod_topology_spread()),
         "InterPodAffinity" => Box::new(args.inter_pod_affinity()),
+        "DynamicResources" => Box::new(DynamicResources),
         "DefaultPreemption" => Box::new(args.default_preemption()),
         "NodeResourcesBalancedAllocation" => Box::new(args.node_resources_balanced_allocation()),
         "ImageLocality" => Box::new(ImageLocality),
