@@ -44,7 +44,7 @@ impl Resource for CSIDriver {
     const STORAGE: Option<Storage> = Some(Storage { prefix: "csidrivers", cached: true });
     const RETURNS_DELETED: bool = true;
     const UPDATES_UNCONDITIONALLY: bool = false;
-    const NOT_ENFORCED: Option<&'static str> = Some("CSI drivers are not called");
+    const NOT_ENFORCED: Option<&'static str> = Some("kubelets mount no volumes of CSI drivers");
 
     fn set_defaults(object: &mut Value) {
         let spec = value::child(object, "spec");

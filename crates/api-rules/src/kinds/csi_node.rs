@@ -36,7 +36,6 @@ impl Resource for CSINode {
     const STORAGE: Option<Storage> = Some(Storage { prefix: "csinodes", cached: true });
     const RETURNS_DELETED: bool = true;
     const UPDATES_UNCONDITIONALLY: bool = false;
-    const NOT_ENFORCED: Option<&'static str> = Some("volumes are not attached");
 
     fn validate(object: &v1::CSINode, errors: &mut Vec<FieldError>) {
         let path = Path::new("spec").child("drivers");

@@ -36,7 +36,6 @@ impl Resource for CSIStorageCapacity {
     const SCOPE: Scope = Scope::Namespaced;
     const STORAGE: Option<Storage> = Some(Storage { prefix: "csistoragecapacities", cached: true });
     const UPDATES_UNCONDITIONALLY: bool = false;
-    const NOT_ENFORCED: Option<&'static str> = Some("pods are placed without regard to storage");
 
     fn validate(object: &v1::CSIStorageCapacity, errors: &mut Vec<FieldError>) {
         if let Some(topology) = &object.node_topology {

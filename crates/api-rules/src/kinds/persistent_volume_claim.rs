@@ -46,7 +46,8 @@ impl Resource for PersistentVolumeClaim {
     const STORAGE: Option<Storage> = Some(Storage { prefix: "persistentvolumeclaims", cached: true });
     const SUBRESOURCES: &'static [Subresource] = &[status_of(&Self::NAMES)];
     const RETURNS_DELETED: bool = true;
-    const NOT_ENFORCED: Option<&'static str> = Some("claims are bound to volumes that exist; none are provisioned, and nodes do not mount them");
+    const NOT_ENFORCED: Option<&'static str> =
+        Some("claims are bound to volumes that exist; none are provisioned, and nodes do not mount them");
 
     fn set_defaults(object: &mut Value) {
         value::default(value::child(object, "status"), "phase", "Pending");

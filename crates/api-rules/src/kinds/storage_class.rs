@@ -38,7 +38,6 @@ impl Resource for StorageClass {
     const SCOPE: Scope = Scope::Cluster;
     const STORAGE: Option<Storage> = Some(Storage { prefix: "storageclasses", cached: true });
     const RETURNS_DELETED: bool = true;
-    const NOT_ENFORCED: Option<&'static str> = Some("volumes are not provisioned");
 
     fn set_defaults(object: &mut Value) {
         value::default(object, "reclaimPolicy", "Delete");

@@ -32,7 +32,6 @@ impl Resource for VolumeAttributesClass {
     const SCOPE: Scope = Scope::Cluster;
     const STORAGE: Option<Storage> = Some(Storage { prefix: "volumeattributesclasses", cached: true });
     const RETURNS_DELETED: bool = true;
-    const NOT_ENFORCED: Option<&'static str> = Some("volumes are not modified");
 
     fn validate(object: &v1::VolumeAttributesClass, errors: &mut Vec<FieldError>) {
         fields::provisioner(&object.driver_name, &Path::new("driverName"), errors);

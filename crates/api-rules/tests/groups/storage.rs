@@ -275,5 +275,5 @@ fn drivers_and_what_they_attach() {
 #[test]
 fn what_is_not_there_yet_is_said() {
     let warnings = kind("CSIDriver").warnings(&created("CSIDriver", json!({"spec": {}})));
-    assert_eq!(warnings, ["CSIDriver is stored but not enforced: CSI drivers are not called"]);
+    assert_eq!(warnings, ["CSIDriver is stored but not enforced: kubelets mount no volumes of CSI drivers"]);
 }

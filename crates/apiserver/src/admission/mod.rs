@@ -1,6 +1,7 @@
 //! Runs the admission plugins of `api-rules` with the cluster as the watch cache has it, and keeps people from granting
-//! permissions that they do not have.
+//! permissions, or having certificates signed, without the right to it.
 
+mod certificates;
 mod rbac_escalation;
 
 use std::cell::Cell;
@@ -36,6 +37,7 @@ impl Chain {
     /// Refuses; sees the object as it will be stored.
     pub async fn validate(&self, request: &AdmissionRequest<'_>, object: &Value) -> Result<(), Status> {
         rbac_escalation::check(&self.authorizer, request, object)?;
+        certificates::check(&self.authorizer, request, object)?;
         match self.once(|world| admission::validate(request, object, world)) {
             (Err(_), true) => {}
             (outcome, _) => return outcome,

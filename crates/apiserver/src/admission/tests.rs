@@ -67,3 +67,59 @@ async fn nobody_grants_what_they_do_not_have() {
         403
     );
 }
+
+#[tokio::test]
+async fn signers_are_for_those_who_may_use_them() {
+    let chain = chain().await;
+    let group = "certificates.k8s.io";
+    let csr = |signer: &str| json!({"metadata": {"name": "x"}, "spec": {"signerName": signer}, "status": {}});
+    let with = |mut csr: Value, conditions: Value| {
+        csr["status"] = conditions;
+        csr
+    };
+    let old = csr("kubernetes.io/kube-apiserver-client-kubelet");
+    let issued = with(old.clone(), json!({"certificate": "Yg=="}));
+    let controller = User::new("system:serviceaccount:kube-system:certificate-controller", ["system:serviceaccounts"]);
+    let ann = User::new("ann", ["devs"]);
+    let on = |user, subresource| AdmissionRequest {
+        operation: Operation::Update,
+        subresource,
+        old: Some(&old),
+        ..request(user, group, "CertificateSigningRequest", "certificatesigningrequests")
+    };
+    chain.validate(&on(&controller, "approval"), &old).await.unwrap();
+    chain.validate(&on(&controller, "status"), &issued).await.unwrap();
+    chain.validate(&on(&ann, "status"), &old).await.unwrap();
+    for (subresource, verb) in [("approval", "approve"), ("status", "sign")] {
+        let refused = chain.validate(&on(&ann, subresource), &issued).await.unwrap_err();
+        let why = format!(
+            "user not permitted to {verb} requests with signerName \"kubernetes.io/kube-apiserver-client-kubelet\""
+        );
+        assert_eq!(
+            refused.message,
+            format!("certificatesigningrequests.certificates.k8s.io \"x\" is forbidden: {why}")
+        );
+    }
+}
+
+#[tokio::test]
+async fn nobody_asks_to_be_master() {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let chain = chain().await;
+    let ann = User::new("ann", ["devs"]);
+    let creates = request(&ann, "certificates.k8s.io", "CertificateSigningRequest", "certificatesigningrequests");
+    let asked = |group: &str| {
+        let mut parameters = rcgen::CertificateParams::default();
+        parameters.distinguished_name.push(rcgen::DnType::OrganizationName, group);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let pem = parameters.serialize_request(&key).unwrap().pem().unwrap();
+        json!({"spec": {"signerName": "kubernetes.io/kube-apiserver-client", "request": STANDARD.encode(pem)}})
+    };
+    chain.validate(&creates, &asked("devs")).await.unwrap();
+    let refused = chain.validate(&creates, &asked("system:masters")).await.unwrap_err();
+    assert!(
+        refused
+            .message
+            .ends_with("use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed")
+    );
+}

@@ -67,6 +67,7 @@ impl<'a> Row<'a> {
         let mut watch = self.api.watch(&format!("{}?watch=1&labelSelector={mine}", self.path)).await;
         let created = self.create(&sent, &path).await?;
         self.seen(&mut watch, "ADDED").await?;
+        let created = self.settled(created, &path, &mut watch).await?;
         self.listed(&format!("labelSelector={mine}"), &created).await?;
         let fields = self.select_by_fields(&created).await?;
         self.update(&path, &mut watch).await?;
@@ -101,9 +102,25 @@ impl<'a> Row<'a> {
                 return Err(format!("create keeps {member}: sent {value}, got {}", created[member]));
             }
         }
-        let read = code(self.api.get(path).await, 200, "get")?;
-        same(&read, &created, "get answers what create did")?;
         Ok(created)
+    }
+
+    /// The object as it is read when the server itself has done with it: definitions it establishes at once.
+    async fn settled(&self, created: Value, path: &str, watch: &mut Watch) -> Outcome<Value> {
+        if self.kind.names().kind != "CustomResourceDefinition" {
+            let read = code(self.api.get(path).await, 200, "get")?;
+            same(&read, &created, "get answers what create did")?;
+            return Ok(created);
+        }
+        loop {
+            let event = tokio::time::timeout(PATIENCE, watch.next()).await.map_err(|_| "it is never established")?;
+            let event = event.ok_or("watch ends before it is established")?;
+            let is_established = |c: &Value| c["type"] == "Established" && c["status"] == "True";
+            let conditions = event["object"]["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            if conditions.iter().any(is_established) {
+                return code(self.api.get(path).await, 200, "get");
+            }
+        }
     }
 
     async fn seen(&self, watch: &mut Watch, type_: &str) -> Outcome<Value> {

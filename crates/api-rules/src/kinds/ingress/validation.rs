@@ -29,7 +29,11 @@ const NO_ADDRESS: &str = "must be a DNS name, not an IP address";
 pub fn spec(spec: &IngressSpec, path: &Path, errors: &mut Errors) {
     let rules = spec.rules.as_deref().unwrap_or_default();
     if rules.is_empty() && spec.default_backend.is_none() {
-        errors.push(FieldError::invalid(path, json!(rules), "either `defaultBackend` or `rules` must be specified"));
+        errors.push(FieldError::invalid(
+            path,
+            json!(spec.rules),
+            "either `defaultBackend` or `rules` must be specified",
+        ));
     }
     if let Some(default) = &spec.default_backend {
         backend(default, &path.child("defaultBackend"), errors);

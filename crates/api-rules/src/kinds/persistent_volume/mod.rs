@@ -46,7 +46,8 @@ impl Resource for PersistentVolume {
     const STORAGE: Option<Storage> = Some(Storage { prefix: "persistentvolumes", cached: true });
     const SUBRESOURCES: &'static [Subresource] = &[status_of(&Self::NAMES)];
     const RETURNS_DELETED: bool = true;
-    const NOT_ENFORCED: Option<&'static str> = Some("volumes are bound to claims; none are deleted, and nodes do not mount them");
+    const NOT_ENFORCED: Option<&'static str> =
+        Some("volumes are bound to claims; none are deleted, and nodes do not mount them");
 
     fn set_defaults(object: &mut Value) {
         value::default(value::child(object, "status"), "phase", "Pending");
