@@ -78,6 +78,11 @@ impl Core {
     }
 }
 
+/// An object for those who only look at it: without its managedFields, which make up much of what reading it costs.
+pub fn without_owners(object: &Object) -> Value {
+    api_rules::apply::split(object.json()).map_or_else(|_| object.value(), |split| split.object)
+}
+
 /// RFC 3339 in whole seconds, as `metav1.Time`.
 pub fn format_time(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

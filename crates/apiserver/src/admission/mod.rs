@@ -12,7 +12,11 @@ use api_types::Status;
 use serde_json::Value;
 use store::Freshness;
 
-use crate::{answer, authz::Authorizer, core::Core};
+use crate::{
+    answer,
+    authz::Authorizer,
+    core::{Core, without_owners},
+};
 
 pub struct Chain {
     core: Arc<Core>,
@@ -69,18 +73,18 @@ impl World for Cached<'_> {
     fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let found = self.core.cached(group, resource, namespace, name);
         self.missed.set(self.missed.get() || found.is_none());
-        found.map(|object| Arc::new(object.value()))
+        found.map(|object| Arc::new(without_owners(&object)))
     }
 
     fn list(&self, group: &str, resource: &str) -> Vec<Arc<Value>> {
         let all = self.core.cached_list(group, resource);
-        all.iter().flat_map(|all| all.iter()).map(|object| Arc::new(object.value())).collect()
+        all.iter().flat_map(|all| all.iter()).map(|object| Arc::new(without_owners(&object))).collect()
     }
 
     fn list_in(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Value>> {
         let all = self.core.cached_list(group, resource);
         let here = all.iter().flat_map(|all| all.range(Some(namespace), None));
-        here.map(|object| Arc::new(object.value())).collect()
+        here.map(|object| Arc::new(without_owners(&object))).collect()
     }
 
     fn suffix(&self) -> String {

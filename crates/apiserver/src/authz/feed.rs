@@ -13,7 +13,7 @@ use store::{Event, EventType, Filter, Freshness, Object, WatchFrom};
 use tokio::sync::watch;
 
 use super::Authorizer;
-use crate::core::Core;
+use crate::core::{Core, without_owners};
 
 /// Between two attempts to watch while the storage fails.
 const RETRY: Duration = Duration::from_millis(200);
@@ -123,7 +123,7 @@ impl Authorizer {
                 self.rbac.write().set_binding(namespace, name, binding);
             }
             _ => {
-                let refs = PodRefs::of(&object.value());
+                let refs = PodRefs::of(&without_owners(object));
                 self.nodes.write().graph.set_pod(namespace, name, refs);
             }
         }

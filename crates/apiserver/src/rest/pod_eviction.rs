@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     answer::{self, Answer},
+    core::without_owners,
     negotiate::body_encoding,
 };
 
@@ -117,7 +118,9 @@ async fn budgets_of(call: &Call<'_>, pod: &Current) -> Result<Vec<Value>, Status
         if batch.is_empty() {
             return Ok(found);
         }
-        found.extend(batch.iter().map(|object| object.value()).filter(|budget| eviction::covers(budget, &pod.value)));
+        found.extend(
+            batch.iter().map(|object| without_owners(object)).filter(|budget| eviction::covers(budget, &pod.value)),
+        );
     }
 }
 

@@ -7,7 +7,10 @@ use api_types::Status;
 use store::{Event, EventType, Filter, Freshness, ResourceRef, Step, WatchFrom, Watcher};
 
 use super::wanted::Held;
-use crate::{answer, core::Core};
+use crate::{
+    answer,
+    core::{Core, without_owners},
+};
 
 #[derive(Default)]
 pub struct Used {
@@ -64,7 +67,7 @@ impl Used {
         for event in events {
             let held = match event.kind {
                 EventType::Deleted => Held::default(),
-                EventType::Added | EventType::Modified => Held::of(&event.object.value()),
+                EventType::Added | EventType::Modified => Held::of(&without_owners(&event.object)),
             };
             self.set(event.object.key(), held);
         }
