@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(420);
 
 #[test]
 fn jobs_count_every_pod_once_through_a_restart_of_every_body() {
-    for seed in crate::seeds(10) {
+    for seed in crate::seeds(5) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)

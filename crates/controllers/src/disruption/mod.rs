@@ -61,6 +61,14 @@ pub fn selector(budget: &PodDisruptionBudget) -> Selector {
     selector.and_then(|selector| Selector::from_label_selector(selector).ok()).unwrap_or_else(Selector::nothing)
 }
 
+/// Whether the budget is a share of what its pods' controllers want, rather than a number of pods.
+pub fn needs_scale(budget: &PodDisruptionBudget) -> bool {
+    let spec = budget.spec.as_ref();
+    spec.is_some_and(|spec| {
+        spec.max_unavailable.is_some() || matches!(spec.min_available, Some(IntOrString::String(_)))
+    })
+}
+
 pub fn reconcile(seen: &Observed<'_>) -> Plan {
     let mut plan = Plan::default();
     if seen.budget.metadata.deletion_timestamp.is_some() {

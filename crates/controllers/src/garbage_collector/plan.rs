@@ -1,8 +1,8 @@
 //! From the graph to writes about one object.
 
 use api_types::{
-    k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference,
-    plan::{Pace, PatchStyle, Plan, Propagation, Step, Target, Write},
+    k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::OwnerReference},
+    plan::{Note, Pace, PatchStyle, Plan, Propagation, Step, Target, Write},
 };
 use serde_json::json;
 
@@ -45,6 +45,7 @@ impl Graph {
         if let Some(Owner::Ask(target)) = owners.iter().find(|owner| matches!(owner, Owner::Ask(_))) {
             return Verdict::Ask(target.clone());
         }
+        plan.notes.extend(references.iter().filter_map(|owner| self.stray(node, owner)));
         if owners.contains(&Owner::Solid) {
             let solid: Vec<&OwnerReference> =
                 references.iter().zip(&owners).filter(|(_, owner)| **owner == Owner::Solid).map(|(r, _)| r).collect();
@@ -63,6 +64,28 @@ impl Graph {
         };
         plan.write(Write::Delete { target: target(node), propagation: Some(propagation), grace_seconds: None });
         Verdict::Do(plan)
+    }
+
+    /// Says that an owner is in another namespace, where it owns nothing.
+    fn stray(&self, node: &Node, owner: &OwnerReference) -> Option<Note> {
+        let found = self.node(&owner.uid)?;
+        let (theirs, ours) = (&found.meta.namespace, &node.meta.namespace);
+        if theirs.is_empty() || ours.is_empty() || theirs == ours {
+            return None;
+        }
+        let OwnerReference { api_version, kind, name, uid, .. } = owner;
+        let text = format!(
+            "ownerRef [{api_version}/{kind}, namespace: {ours}, name: {name}, uid: {uid}] does not exist in namespace {ours:?}"
+        );
+        let regarding = ObjectReference {
+            api_version: Some(node.resource.api_version()),
+            kind: Some(node.resource.kind.to_string()),
+            namespace: Some(ours.to_string()),
+            name: Some(node.meta.name.to_string()),
+            uid: Some(node.meta.uid.to_string()),
+            ..ObjectReference::default()
+        };
+        Some(Note::warning(regarding, "OwnerRefInvalidNamespace", text))
     }
 
     fn owner(&self, node: &Node, owner: &OwnerReference, mapping: Mapping<'_>) -> Owner {
@@ -142,4 +165,32 @@ fn patch(node: &Node, body: serde_json::Value) -> Write {
 fn without(node: &Node, finalizer: &str) -> Write {
     let others: Vec<_> = node.meta.finalizers.iter().filter(|own| &***own != finalizer).collect();
     patch(node, json!({"metadata": {"finalizers": others}}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api_types::object::Resource;
+
+    const THINGS: Resource = Resource::new("", "v1", "Thing", "things", true);
+
+    #[test]
+    fn an_owner_in_another_namespace_is_none_and_is_told_of() {
+        let mut graph = Graph::default();
+        let owner =
+            json!({"metadata": {"name": "owner", "namespace": "elsewhere", "uid": "o", "resourceVersion": "1"}});
+        let reference = json!([{"apiVersion": "v1", "kind": "Thing", "name": "owner", "uid": "o"}]);
+        let child = json!({"metadata": {"name": "child", "namespace": "here", "uid": "c", "resourceVersion": "2",
+            "ownerReferences": reference}});
+        for object in [owner, child] {
+            graph.seen(&THINGS, &serde_json::from_value(object).unwrap());
+        }
+        let Verdict::Do(plan) = graph.decide("c", &|_, _| Some(THINGS)) else { panic!("asks") };
+        assert!(matches!(plan.writes().collect::<Vec<_>>()[..], [Write::Delete { .. }]));
+        assert_eq!(plan.notes[0].reason, "OwnerRefInvalidNamespace");
+        assert_eq!(
+            plan.notes[0].text,
+            "ownerRef [v1/Thing, namespace: here, name: owner, uid: o] does not exist in namespace \"here\""
+        );
+    }
 }
