@@ -224,6 +224,11 @@ fn nodes_namespaces_and_classes() {
             (&namespace["spec"], &namespace["status"]),
             (&json!({"finalizers": ["kubernetes"]}), &json!({"phase": "Active"}))
         );
+        let strict =
+            decoded("Namespace", json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}));
+        let said =
+            "pod-security.kubernetes.io/enforce is stored but not enforced: pods are not held to security standards";
+        assert_eq!(kind("Namespace").warnings(&strict), [said]);
         let mut node = decoded("Node", json!({"status": {"capacity": {"cpu": 2}}}));
         kind("Node").prepare_create(&mut node, cx);
         assert_eq!(node["status"]["allocatable"], json!({"cpu": "2"}));

@@ -16,6 +16,8 @@ use crate::{
     value,
 };
 
+/// What labels about the security of a namespace's pods begin with.
+const POD_SECURITY: &str = "pod-security.kubernetes.io/";
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
@@ -97,6 +99,14 @@ impl Resource for Namespace {
             _ => return,
         };
         errors.push(FieldError::invalid(&Path::new("status").child("Phase"), phase, why));
+    }
+
+    fn warnings(object: &v1::Namespace) -> Vec<String> {
+        let labels = object.metadata.labels.iter().flatten().map(|(key, _)| key);
+        let of_pods = labels.filter(|key| key.starts_with(POD_SECURITY));
+        of_pods
+            .map(|key| format!("{key} is stored but not enforced: pods are not held to security standards"))
+            .collect()
     }
 
     fn cells(object: &v1::Namespace, now: Timestamp) -> Vec<Value> {

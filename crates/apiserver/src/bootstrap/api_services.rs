@@ -65,9 +65,7 @@ fn local(group: &str, version: &str) -> Option<Value> {
 
 /// What somebody else registered for a version stays.
 fn merged(old: &Value, wanted: &Value) -> Option<Value> {
-    if old["metadata"]["labels"].get(AUTOMANAGED.0).is_none() {
-        return None;
-    }
+    old["metadata"]["labels"].get(AUTOMANAGED.0)?;
     let mut new = old.clone();
     new["spec"] = wanted["spec"].clone();
     Some(new)
