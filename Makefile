@@ -7,7 +7,7 @@ NODES ?= 1
 BIN := target/release
 BINARIES := kogge-apiserver kogge-controller-manager kogge-scheduler kogge-kubelet kogge-proxy kogge-dns kogge-cni kctl
 
-.PHONY: help up down demo build images check test test-long bench bench-sched install
+.PHONY: help up down demo build images check test test-long fuzz bench bench-sched install
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test-long: build ## Run simulation, cache model and linearizability over many mo
 	@KOGGE_SEEDS=1000 cargo test --release -p e2e --test sim
 	@KOGGE_SEEDS=5000 cargo test --release -p store --test model
 	@KOGGE_SEEDS=120 cargo test --release -p e2e --test linear
+
+fuzz: ## Run the fuzz targets, a minute each (SECONDS=600 for longer)
+	@hack/fuzz.sh $(or $(SECONDS),60)
 
 bench: images ## Measure memory, processor time, start, pods and the API
 	@cargo build --profile dist -p e2e --bin kogge-bench

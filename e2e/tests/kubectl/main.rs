@@ -8,10 +8,19 @@
 mod server;
 mod transcript;
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+};
 
 use e2e::{built, clients};
 use transcript::Transcript;
+
+/// Versions of kubectl that run side by side, each with a server of its own.
+const WORKERS: usize = 2;
 
 fn main() -> ExitCode {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
@@ -20,31 +29,69 @@ fn main() -> ExitCode {
     if kubectls.is_empty() {
         println!("no kubectl from 1.27 on is on this machine: none was run");
     }
-    // The newest first: the common transcripts are written down as it shows them.
-    kubectls.reverse();
-    let (mut passed, mut failed) = (0, 0);
-    for (version, kubectl) in kubectls {
-        let outcome = server::with(&kubectl, |shell| {
-            for name in names(&wanted) {
-                match one(&name, &version, shell, bless) {
-                    Ok(commands) => {
-                        passed += 1;
-                        println!("test kubectl::{version}::{name} ... ok ({commands} commands)");
-                    }
-                    Err(why) => {
-                        failed += 1;
-                        println!("test kubectl::{version}::{name} ... FAILED\n{why:#}");
-                    }
+    // The newest first and alone: the common transcripts are written down as it shows them.
+    let newest = kubectls.pop();
+    let runs = Runs { wanted, bless, tally: Mutex::default() };
+    newest.iter().for_each(|kubectl| runs.all_of(kubectl));
+    let others = Mutex::new(kubectls);
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                while let Some(kubectl) = next(&others) {
+                    runs.all_of(&kubectl);
                 }
-            }
-        });
-        if let Err(why) = outcome {
-            failed += 1;
-            println!("test kubectl::{version} ... FAILED\n{why:#}");
+            });
         }
-    }
+    });
+    let (passed, failed) = *lock(&runs.tally);
     println!("{passed} passed, {failed} failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A version and the kubectl of it.
+type Kubectl = (String, PathBuf);
+
+fn next(kubectls: &Mutex<Vec<Kubectl>>) -> Option<Kubectl> {
+    lock(kubectls).pop()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Runs {
+    /// Part of the names of the transcripts to run.
+    wanted: String,
+    bless: bool,
+    /// Passed and failed.
+    tally: Mutex<(usize, usize)>,
+}
+
+impl Runs {
+    fn all_of(&self, (version, kubectl): &Kubectl) {
+        let outcome = server::with(version, kubectl, |shell| {
+            for name in names(&self.wanted) {
+                self.count(&format!("{version}::{name}"), one(&name, version, shell, self.bless));
+            }
+        });
+        if outcome.is_err() {
+            self.count(version, outcome.map(|()| 0));
+        }
+    }
+
+    fn count(&self, name: &str, outcome: anyhow::Result<usize>) {
+        let mut tally = lock(&self.tally);
+        match outcome {
+            Ok(commands) => {
+                tally.0 += 1;
+                println!("test kubectl::{name} ... ok ({commands} commands)");
+            }
+            Err(why) => {
+                tally.1 += 1;
+                println!("test kubectl::{name} ... FAILED\n{why:#}");
+            }
+        }
+    }
 }
 
 fn folder() -> PathBuf {

@@ -9,7 +9,7 @@ use component::{
     Clock, Identity, Shutdown,
     serve::{self, Peer},
 };
-use e2e::{built, shell::Shell};
+use e2e::shell::Shell;
 use jiff::Timestamp;
 use store::memory::Memory;
 use tokio::net::TcpListener;
@@ -33,10 +33,10 @@ impl Clock for Still {
 }
 
 /// Runs `work` with a shell in which `kubectl` is the given one and talks to a new and empty server. `$M` is the folder of
-/// manifests.
-pub fn with(kubectl: &Path, work: impl FnOnce(&Shell)) -> anyhow::Result<()> {
+/// manifests, seen from the project's.
+pub fn with(version: &str, kubectl: &Path, work: impl FnOnce(&Shell)) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let home = std::env::temp_dir().join(format!("kogge-kubectl-{}", std::process::id()));
+    let home = std::env::temp_dir().join(format!("kogge-kubectl-{version}-{}", std::process::id()));
     let bin = home.join("bin");
     fs::create_dir_all(&bin)?;
     std::os::unix::fs::symlink(kubectl, bin.join("kubectl")).context("cannot link kubectl")?;
@@ -50,7 +50,7 @@ pub fn with(kubectl: &Path, work: impl FnOnce(&Shell)) -> anyhow::Result<()> {
         .with("HOME", &home)
         .with("KUBECONFIG", &kubeconfig)
         .with("KUBECTL_EXTERNAL_DIFF", "diff -u --label before --label after")
-        .with("M", built::root().join("e2e/tests/kubectl/manifests"));
+        .with("M", "e2e/tests/kubectl/manifests");
     work(&shell);
     shutdown.begin();
     runtime.shutdown_background();
