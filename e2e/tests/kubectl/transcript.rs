@@ -106,7 +106,7 @@ fn settled(output: &str) -> String {
 }
 
 fn settled_line(line: &str) -> String {
-    const HIDDEN: [(&str, char); 7] = [
+    const HIDDEN: [(&str, char); 8] = [
         ("resourceVersion: \"", '"'),
         ("\"resourceVersion\": \"", '"'),
         ("\"resourceVersion\":\"", '"'),
@@ -114,6 +114,7 @@ fn settled_line(line: &str) -> String {
         ("\"uid\": \"", '"'),
         ("\"uid\":\"", '"'),
         ("Age: ", '\n'),
+        ("Resource Version: ", '\n'),
     ];
     let mut line = line.to_owned();
     for (lead, end) in HIDDEN {
@@ -124,6 +125,21 @@ fn settled_line(line: &str) -> String {
             line.replace_range(start..start + length, "…");
             from = start;
         }
+    }
+    without_uids(line)
+}
+
+/// Hides the uids that stand anywhere else.
+fn without_uids(mut line: String) -> String {
+    const LENGTH: usize = 36;
+    let is_uid = |bytes: &[u8]| {
+        bytes.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+    };
+    while let Some(at) = line.as_bytes().windows(LENGTH).position(is_uid) {
+        line.replace_range(at..at + LENGTH, "…");
     }
     line
 }
