@@ -10,7 +10,7 @@ BINARIES := kogge-apiserver kogge-controller-manager kogge-scheduler kogge-kubel
 .PHONY: help up down demo build images check test test-long fuzz bench bench-sched install
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: images ## Bring up a cluster on this machine (NODES=3 for three nodes) and run the demo on it
 	@$(BIN)/kctl cluster up --nodes $(NODES)
