@@ -1,4 +1,7 @@
 //! What a CustomResourceDefinition says, read for serving.
+//!
+//! Definitions that another server wrote may hold what this one refuses to take in. Of those with conversion by webhook the stored
+//! version alone is served; where there are rules in CEL, every write is answered with a warning.
 
 use std::{
     borrow::Cow,
@@ -41,10 +44,12 @@ impl Definition {
         let versions = value::items(crd, &["spec", "versions"]);
         let stored = versions.iter().find(|version| version["storage"] == true).ok_or(ReadError::NoStorage)?;
         let shared = Shared::read(crd, versions, value::text(stored, &["name"]))?;
+        let converts = value::text(crd, &["spec", "conversion", "strategy"]) != "Webhook";
+        let is_served = |version: &Value| version["served"] == true && (converts || version["storage"] == true);
         let kinds: Vec<(bool, Arc<CustomKind>)> = versions
             .iter()
-            .filter(|version| version["served"] == true || version["storage"] == true)
-            .map(|version| Ok((version["served"] == true, Arc::new(shared.kind(crd, version)?))))
+            .filter(|version| is_served(version) || version["storage"] == true)
+            .map(|version| Ok((is_served(version), Arc::new(shared.kind(crd, version)?))))
             .collect::<Result<_, Full>>()?;
         let stored = kinds.iter().find(|(_, kind)| kind.is_stored()).map(|(_, kind)| kind.clone());
         Ok(Self {
@@ -77,6 +82,7 @@ pub fn served_form(crd: &Value) -> Value {
         })
     };
     json!({
+        "preserves": crd["spec"]["preserveUnknownFields"],
         "uid": crd["metadata"]["uid"], "names": names_of(crd)["kind"], "scope": crd["spec"]["scope"],
         "versions": versions.map(form).collect::<Vec<_>>(),
     })
@@ -130,7 +136,11 @@ impl Shared {
             scope: if spec["scope"] == "Cluster" { Scope::Cluster } else { Scope::Namespaced },
             storage: Storage { prefix: intern::text(&format!("{group}/{plural}"))?, cached: true },
             terminating: condition(crd, "Terminating"),
-            versions: Arc::new(Versions { stored: intern::text(stored)?, schemas }),
+            versions: Arc::new(Versions {
+                stored: intern::text(stored)?,
+                schemas,
+                keeps_all: spec["preserveUnknownFields"] == true,
+            }),
             stored_fields: intern::list(fields)?,
         })
     }
@@ -161,6 +171,7 @@ impl Shared {
             fields: intern::list(selectable(version))?,
             stored_fields: self.stored_fields,
             columns: columns(version),
+            has_rules: has_rules(schema),
             published: schema.to_string().into(),
             versions: self.versions.clone(),
             typing: OnceLock::new(),
@@ -169,6 +180,19 @@ impl Shared {
     }
 }
 
+/// Whether there are rules in CEL anywhere in a schema.
+fn has_rules(schema: &Value) -> bool {
+    match schema {
+        Value::Object(members) => members.iter().any(|(name, member)| {
+            (name == "x-kubernetes-validations" && member.as_array().is_some_and(|rules| !rules.is_empty()))
+                || has_rules(member)
+        }),
+        Value::Array(items) => items.iter().any(has_rules),
+        _ => false,
+    }
+}
+
+/// Whether a condition of a definition holds.
 pub fn condition(crd: &Value, type_: &str) -> bool {
     value::items(crd, &["status", "conditions"]).iter().any(|c| c["type"] == type_ && c["status"] == "True")
 }

@@ -33,6 +33,8 @@ pub(super) struct Versions {
     /// The version that is stored.
     pub stored: &'static str,
     pub schemas: BTreeMap<&'static str, Arc<Schema>>,
+    /// `preserveUnknownFields`, which older definitions have: nothing is pruned.
+    pub keeps_all: bool,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,8 @@ pub struct CustomKind {
     pub(super) columns: Vec<CustomColumn>,
     /// The schema as it was given, in JSON: parsed when it is published, which is seldom.
     pub(super) published: Box<str>,
+    /// The schema has rules in CEL, which are not evaluated.
+    pub(super) has_rules: bool,
     pub(super) deprecation: Option<Box<str>>,
     pub(super) versions: Arc<Versions>,
     /// Compiled when an object of the kind is first written.
@@ -74,6 +78,11 @@ impl CustomKind {
 
     fn published_schema(&self) -> Value {
         serde_json::from_str(&self.published).unwrap_or_default()
+    }
+
+    /// Drops what the schema does not name; answers the paths of that.
+    fn prune(&self, object: &mut Value) -> Vec<String> {
+        if self.versions.keeps_all { Vec::new() } else { prune::prune(object, self.structural(), true) }
     }
 
     fn has_status(&self) -> bool {
@@ -102,7 +111,7 @@ impl CustomKind {
         typed::set_type(&mut object, &self.names)?;
         let mut unknown =
             embedded::normalise(&mut object, self.structural()).map_err(|why| self.cannot_be_handled(why))?;
-        unknown.extend(prune::prune(&mut object, self.structural(), true));
+        unknown.extend(self.prune(&mut object));
         typed::judge(object, duplicates, unknown, validation, |found| {
             self.cannot_be_handled(format!("strict decoding error: {found}"))
         })
@@ -272,7 +281,13 @@ impl Kind for CustomKind {
     }
 
     fn warnings(&self, object: &Value) -> Vec<String> {
-        metadata_of(object).map(|meta| metadata::warnings(&meta)).unwrap_or_default()
+        let mut warnings = metadata_of(object).map(|meta| metadata::warnings(&meta)).unwrap_or_default();
+        if self.has_rules {
+            let Names { group, plural, .. } = self.names;
+            warnings
+                .push(format!("{plural}.{group}: the x-kubernetes-validations rules of the schema are not enforced"));
+        }
+        warnings
     }
 
     fn deprecation(&self) -> Option<&str> {
@@ -338,7 +353,7 @@ impl Kind for CustomKind {
             return object;
         }
         let mut object = self.in_version(object, self.names.version);
-        prune::prune(&mut object, self.structural(), true);
+        self.prune(&mut object);
         object
     }
 
@@ -355,7 +370,7 @@ impl Kind for CustomKind {
         changed |= embedded::repair(&mut object, written_in);
         changed |= default::set_defaults(&mut object, written_in);
         changed |= default::drop_nulls(&mut object, written_in);
-        changed |= !prune::prune(&mut object, self.structural(), true).is_empty();
+        changed |= !self.prune(&mut object).is_empty();
         if !changed {
             return Ok(None);
         }

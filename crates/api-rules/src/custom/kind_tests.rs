@@ -196,3 +196,25 @@ fn only_what_changes_bytes_counts_as_a_new_form() {
     check(|crd| crd["spec"]["versions"][1]["schema"] = json!({}), false);
     check(|crd| crd["spec"]["versions"][0]["storage"] = false.into(), false);
 }
+
+/// What another server took in is served as far as it can be, and says what is missing.
+#[test]
+fn definitions_of_another_server() {
+    let mut crd = crontabs();
+    crd["spec"]["conversion"]["strategy"] = "Webhook".into();
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["x-kubernetes-validations"] =
+        json!([{"rule": "true"}]);
+    let served = Definition::read(&crd).unwrap().served;
+    assert_eq!(served.iter().map(|kind| kind.names().version).collect::<Vec<_>>(), ["v1"]);
+    let warnings = served[0].warnings(&object(json!({})));
+    assert_eq!(
+        warnings,
+        ["crontabs.stable.example.com: the x-kubernetes-validations rules of the schema are not enforced"]
+    );
+    assert_eq!(kind("v1").warnings(&object(json!({}))), Vec::<String>::new());
+
+    crd["spec"]["preserveUnknownFields"] = true.into();
+    let kind = Definition::read(&crd).unwrap().stored;
+    let whole = object(json!({"cronSpec": "x", "replicas": 1, "anything": 1}));
+    assert_eq!(kind.adapt(whole.to_string().as_bytes()), Ok(None));
+}

@@ -16,11 +16,12 @@ use std::{
 };
 
 use api_rules::{
+    Kind,
     custom::{
         definition::{self, ReadError},
         establish::{self, FINALIZER, Observed},
     },
-    value,
+    kinds, value,
 };
 use component::{Shutdown, health::Flag};
 use futures::{StreamExt, stream};
@@ -129,8 +130,11 @@ impl Follower {
         }
         let mut wanted = Vec::new();
         for (name, crd) in &present {
-            let decided = self.decide(crd, self.serving.contains_key(name)).unwrap_or_else(|| crd.clone());
+            let decided = self.decide(crd, self.is_served(name)).unwrap_or_else(|| crd.clone());
             self.names.insert(name.clone(), slim(&decided));
+            if is_built_in(name) {
+                continue;
+            }
             if definition::condition(&decided, "NamesAccepted") || definition::condition(&decided, "Established") {
                 wanted.push((name.clone(), decided));
             }
@@ -167,6 +171,10 @@ impl Follower {
         });
         let waiting: Vec<String> = waiting.map(|(name, _)| name.clone()).collect();
         changed.into_iter().chain(waiting).collect()
+    }
+
+    fn is_served(&self, name: &str) -> bool {
+        self.serving.contains_key(name) || is_built_in(name)
     }
 
     fn decide(&self, crd: &Value, is_served: bool) -> Option<Value> {
@@ -217,7 +225,7 @@ impl Follower {
 
     /// Says in the status what has become of the definition, and lets its instances be removed if it goes.
     async fn tell(&self, name: &str, crd: &Value) -> anyhow::Result<()> {
-        if let Some(new) = self.decide(crd, self.serving.contains_key(name)) {
+        if let Some(new) = self.decide(crd, self.is_served(name)) {
             status::write(&self.shared.app.core, crd, new).await?;
         }
         let finalizers = value::items(crd, &["metadata", "finalizers"]);
@@ -227,6 +235,16 @@ impl Follower {
         }
         Ok(())
     }
+}
+
+/// Whether a definition stands for a kind that is there without it. That kind is served as ever, and above all its objects
+/// are no instances that go with the definition.
+fn is_built_in(name: &str) -> bool {
+    let of_name = |kind: &&dyn Kind| {
+        let names = kind.names();
+        name.strip_prefix(names.plural).and_then(|rest| rest.strip_prefix('.')) == Some(names.group)
+    };
+    kinds::all().iter().any(|kind| of_name(&(*kind as &dyn Kind)))
 }
 
 /// Adds the names of what the watch says next. True when everything that was there has been said.

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use api_rules::{Kind, value};
+use api_rules::{Kind, KindRef, value};
 use api_types::{
     Status,
     selector::{FieldOperator, FieldRequirement, FieldSelector, Selector},
@@ -115,7 +115,8 @@ pub fn filter(call: &Call<'_>) -> Result<Filter, Status> {
         let known = matches!(requirement.field.as_str(), "metadata.name" | "metadata.namespace")
             || kind.selectable_fields().contains(&requirement.field.as_str());
         if !known {
-            return Err(Status::bad_request(if kind.selectable_fields().is_empty() {
+            let is_custom = matches!(call.served.kind, KindRef::Custom(_));
+            return Err(Status::bad_request(if kind.selectable_fields().is_empty() && !is_custom {
                 format!(
                     "{:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
                     requirement.field

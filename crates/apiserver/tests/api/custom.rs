@@ -234,3 +234,22 @@ async fn applied_by_their_schema() {
     let alone = apply("one", json!([])).await.expect(200);
     assert_eq!(alone["spec"]["jobs"], json!([{"name": "y", "image": "1"}]));
 }
+
+/// A definition that names a kind of the server's own changes nothing about it, also when it goes.
+#[tokio::test]
+async fn built_in_kinds_are_not_defined_away() {
+    let api = Api::start().await;
+    define(&api, crontabs()).await;
+    let mut rival = crontabs();
+    rival["metadata"] = json!({"name": "customresourcedefinitions.apiextensions.k8s.io",
+        "annotations": {"api-approved.kubernetes.io": "unapproved, a test"}});
+    rival["spec"]["group"] = "apiextensions.k8s.io".into();
+    rival["spec"]["scope"] = "Cluster".into();
+    rival["spec"]["names"] = json!({"plural": "customresourcedefinitions", "kind": "Rival"});
+    define(&api, rival).await;
+    let path = format!("{DEFINITIONS}/customresourcedefinitions.apiextensions.k8s.io");
+    api.delete(&path, Value::Null).await.expect(200);
+    until(&api, &path, |code, _| code == 404).await;
+    api.get(&format!("{DEFINITIONS}/crontabs.stable.example.com")).await.expect(200);
+    api.get(CRONTABS).await.expect(200);
+}
