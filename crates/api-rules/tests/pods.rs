@@ -97,6 +97,22 @@ fn not_every_pod_can_be_resized() {
 }
 
 #[test]
+fn policies_of_resizing() {
+    let policy = |name: &str, how: &str| json!({"resourceName": name, "restartPolicy": how});
+    let mut pod = pod(json!({"spec": {"restartPolicy": "Never"}}));
+    pod["spec"]["containers"][0]["resizePolicy"] =
+        json!([policy("cpu", "NotRequired"), policy("memory", "RestartContainer"), policy("cpu", "NotRequired")]);
+    let errors: Vec<_> = pods().validate_create(&pod).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        errors,
+        [
+            "spec.containers[0].resizePolicy[2]: Duplicate value: \"cpu\"",
+            "spec.containers[0].resizePolicy[1].restartPolicy: Invalid value: \"RestartContainer\": must be 'NotRequired' when `restartPolicy` is 'Never'",
+        ]
+    );
+}
+
+#[test]
 fn ephemeral_containers_are_only_added() {
     let debugger =
         json!({"name": "d", "image": "busybox", "imagePullPolicy": "Always", "terminationMessagePolicy": "File"});

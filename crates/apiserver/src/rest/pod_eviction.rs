@@ -24,6 +24,7 @@ use crate::{
     answer::{self, Answer},
     core::without_owners,
     negotiate::body_encoding,
+    request::Operation,
 };
 
 /// Tries to evict a pod that need not ask its budgets, while it changes.
@@ -39,13 +40,16 @@ pub async fn create(call: &Call<'_>) -> Result<Answer, Status> {
     let kind = kinds::find_kind("policy", "v1", "Eviction").ok_or_else(Status::path_not_found)?;
     let decoded = kind.decode(&call.body, body_encoding(call.headers)?, call.field_validation()?)?;
     call.warn(decoded.warnings);
-    let given = decoded.object;
+    let mut given = decoded.object;
     if value::text(&given, &["metadata", "name"]) != call.info.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
     let mut options = DeleteOptions::default();
     options.read(given.get("deleteOptions").unwrap_or(&Value::Null))?;
     options.dry_run |= call.query.dry_run()?;
+    let admission = call.admission(Operation::Create, call.info.name, None, options.dry_run);
+    call.app.admission.mutate(&admission, &mut given).await?;
+    call.app.admission.validate(&admission, &given).await?;
     evict(&call.without_subresource(), &options).await?;
     let mut status = Status::success();
     status.code = 201;

@@ -27,6 +27,7 @@ pub fn validate(spec: &PodSpec, volumes: &Volumes, path: &Path, errors: &mut Err
         one(container, volumes, host_network, &at, errors);
         handlers::of_container(container, grace(spec), &at, errors);
         restart_rules(container, &at, errors);
+        resize_rules(container, spec, &at, errors);
     }
     host_ports(spec.containers.iter(), &at, errors);
     let at = path.child("initContainers");
@@ -120,6 +121,20 @@ fn restart_rules(container: &Container, path: &Path, errors: &mut Errors) {
         one_of(policy, &["Always", "OnFailure", "Never"], &at, errors);
     } else if container.restart_policy_rules.as_ref().is_some_and(|r| !r.is_empty()) {
         errors.push(FieldError::required(&at, "must specify restartPolicy when restart rules are used"));
+    }
+}
+
+/// What never restarts does not restart to be resized either.
+fn resize_rules(container: &Container, spec: &PodSpec, path: &Path, errors: &mut Errors) {
+    let never = spec.restart_policy.as_deref() == Some("Never") && container.restart_policy.is_none();
+    for (i, policy) in container.resize_policy.iter().flatten().enumerate() {
+        if never && policy.restart_policy == "RestartContainer" {
+            errors.push(FieldError::invalid(
+                &path.child("resizePolicy").index(i).child("restartPolicy"),
+                policy.restart_policy.as_str(),
+                "must be 'NotRequired' when `restartPolicy` is 'Never'",
+            ));
+        }
     }
 }
 
