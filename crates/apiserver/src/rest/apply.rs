@@ -98,7 +98,8 @@ fn type_text(object: &Value) -> String {
 /// `current` with the configuration applied, or a new object of it.
 fn made(call: &Call<'_>, current: Option<&Current>, config: &Value) -> Result<Made, Status> {
     let kind = &*call.served.kind;
-    let New { value, managed } = applied(call, call.info.subresource, current, config)?;
+    let New { value, managed } =
+        applied(call, call.info.subresource, current, config).map_err(|error| refusal(error, config))?;
     let mut object = kind.decode_value(value, FieldValidation::Ignore)?.object;
     check_place(call, &mut object)?;
     kind.set_defaults(&mut object);
@@ -106,24 +107,29 @@ fn made(call: &Call<'_>, current: Option<&Current>, config: &Value) -> Result<Ma
 }
 
 /// The object as merged, and who owns it then.
-pub fn applied(call: &Call<'_>, subresource: &str, current: Option<&Current>, config: &Value) -> Result<New, Status> {
+pub fn applied(
+    call: &Call<'_>,
+    subresource: &str,
+    current: Option<&Current>,
+    config: &Value,
+) -> Result<New, ApplyError> {
     let force = call.query.bool("force").unwrap_or(false);
     let (live, managed) = current.map_or((None, &[][..]), |current| (Some(&current.value), &current.managed[..]));
     let applied =
-        call.with_subject(subresource, |subject| apply::apply(subject, &call.manager(), force, live, config, managed));
-    match applied {
-        Ok(applied) => Ok(New { value: applied.object, managed: applied.managed.into() }),
-        Err(ApplyError::Conflicts(conflicts)) => Err(apply::conflict_status(conflicts)),
-        Err(ApplyError::Misfits(misfits)) => {
+        call.with_subject(subresource, |subject| apply::apply(subject, &call.manager(), force, live, config, managed))?;
+    Ok(New { value: applied.object, managed: applied.managed.into() })
+}
+
+/// Why a configuration is not applied, in upstream's words.
+pub fn refusal(error: ApplyError, config: &Value) -> Status {
+    match error {
+        ApplyError::Conflicts(conflicts) => apply::conflict_status(conflicts),
+        ApplyError::Misfits(misfits) => {
             let place = |member: &str| value::text(config, &["metadata", member]);
-            Err(plain(format!(
-                "failed to create typed patch object ({}/{}; {}): {misfits}",
-                place("namespace"),
-                place("name"),
-                type_text(config)
-            )))
+            let (namespace, name, type_) = (place("namespace"), place("name"), type_text(config));
+            plain(format!("failed to create typed patch object ({namespace}/{name}; {type_}): {misfits}"))
         }
-        Err(error) => Err(plain(error.to_string())),
+        error => plain(error.to_string()),
     }
 }
 

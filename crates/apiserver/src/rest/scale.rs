@@ -1,6 +1,6 @@
 //! The `scale` subresource: the replica count of a workload, the same way for all kinds that have one.
 
-use api_rules::{FieldValidation, Kind, ScalePaths, kinds, value};
+use api_rules::{FieldValidation, Kind, ScalePaths, apply::ApplyError, kinds, value};
 use api_types::{
     GroupKind, Status,
     field::{FieldError, Path},
@@ -126,11 +126,23 @@ fn configured(
             value::set(&mut of_object, to, given.clone());
         }
     }
-    let mut new = apply::applied(call, SUBRESOURCE, Some(current), &of_object)?;
+    let mut new = apply::applied(call, SUBRESOURCE, Some(current), &of_object)
+        .map_err(|error| apply::refusal(as_of_scale(error), config))?;
     if value::at(&new.value, paths.spec_replicas).is_none() {
         value::set(&mut new.value, paths.spec_replicas, json!(0));
     }
     Ok(Made::Settled(new))
+}
+
+/// Through the scale its version is the one that owners are seen in.
+fn as_of_scale(error: ApplyError) -> ApplyError {
+    match error {
+        ApplyError::Conflicts(mut conflicts) => {
+            conflicts.iter_mut().for_each(|conflict| conflict.manager.api_version = API_VERSION.to_owned());
+            ApplyError::Conflicts(conflicts)
+        }
+        error => error,
+    }
 }
 
 fn check(call: &Call<'_>, scale: &Value) -> Result<(), Status> {

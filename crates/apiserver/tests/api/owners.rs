@@ -174,7 +174,9 @@ async fn status_and_scale_have_owners_of_their_own() {
         "Apply failed with 1 conflict: conflict with \"hpa\" with subresource \"scale\" using apps/v1: .spec.replicas"
     );
     let scale = |n: u32| json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "d"}, "spec": {"replicas": n}});
-    api.apply(&format!("{DEPLOYMENT}/scale"), "me", &scale(7)).await.expect(409);
+    let conflict = api.apply(&format!("{DEPLOYMENT}/scale"), "me", &scale(7)).await.expect(409);
+    let owner = "\"hpa\" with subresource \"scale\" using autoscaling/v1";
+    assert_eq!(conflict["message"], format!("Apply failed with 1 conflict: conflict with {owner}: .spec.replicas"));
     let forced = api.apply(&format!("{DEPLOYMENT}/scale?force=true"), "me", &scale(7)).await.expect(200);
     assert_eq!(forced["spec"]["replicas"], 7);
     let read = api.get(DEPLOYMENT).await.expect(200);
