@@ -158,6 +158,10 @@ fn what_ended_stays_ended() {
     check(&policy("OnFailure", 1), "status", rerun, &[]);
     check(&policy("OnFailure", 0), "status", rerun, &[forbidden]);
     check(&policy("Never", 1), "status", rerun, &[forbidden]);
+    // Whoever loses its sandbox starts from the beginning.
+    let init = json!([{"name": "i", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {"terminated": {"exitCode": 0}}}]);
+    let begun = pod(json!({"status": {"initContainerStatuses": init}}));
+    check(&begun, "status", |p| p["status"]["initContainerStatuses"][0]["state"] = json!({"running": {}}), &[]);
 }
 
 #[test]

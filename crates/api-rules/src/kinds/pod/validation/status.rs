@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use api_types::{
     field::{FieldError, Path},
-    k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodSpec, PodStatus},
+    k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, PodStatus},
 };
 use serde_json::json;
 
@@ -63,19 +63,18 @@ fn addresses(status: &PodStatus, path: &Path, errors: &mut Errors) {
 fn transitions(status: &PodStatus, before: &PodStatus, spec: &PodSpec, path: &Path, errors: &mut Errors) {
     let policy = spec.restart_policy.as_deref().unwrap_or("Always");
     if policy != "Always" {
-        let may_restart = |name: &str, code: i32| {
-            let own = spec.containers.iter().find(|c| c.name == name);
+        let may_restart = |containers: &[Container], name: &str, code: i32| {
+            let own = containers.iter().find(|c| c.name == name);
             own.is_some_and(|c| c.restart_policy.is_some()) || (code != 0 && policy == "OnFailure")
         };
         let (new, old) = (&status.container_statuses, &before.container_statuses);
-        check_ended(new, old, may_restart, &path.child("containerStatuses"), errors);
+        let may = |name: &str, code| may_restart(&spec.containers, name, code);
+        check_ended(new, old, may, &path.child("containerStatuses"), errors);
+        let (new, old) = (&status.init_container_statuses, &before.init_container_statuses);
+        let init = spec.init_containers.as_deref().unwrap_or_default();
+        let may = |name: &str, code| may_restart(init, name, code);
+        check_ended(new, old, may, &path.child("initContainerStatuses"), errors);
     }
-    let may_restart = |name: &str, code: i32| {
-        let own = spec.init_containers.iter().flatten().find(|c| c.name == name);
-        own.is_some_and(|c| c.restart_policy.is_some()) || (code != 0 && policy != "Never")
-    };
-    let (new, old) = (&status.init_container_statuses, &before.init_container_statuses);
-    check_ended(new, old, may_restart, &path.child("initContainerStatuses"), errors);
     let (new, old) = (&status.ephemeral_container_statuses, &before.ephemeral_container_statuses);
     check_ended(new, old, |_, _| false, &path.child("ephemeralContainerStatuses"), errors);
 }
