@@ -30,6 +30,14 @@ pub const GET_PATCH_UPDATE: &[&str] = &["get", "patch", "update"];
 /// Verbs of what is passed on, whatever its method.
 pub const PROXIED: &[&str] = &["create", "delete", "get", "patch", "update"];
 
+/// Zeros are dropped on the way in, as Go's encoder drops most of them; these it keeps.
+fn fill_counts(object: &mut Value, counts: &[&str]) {
+    if !counts.is_empty() {
+        let status = value::child(object, "status");
+        counts.iter().for_each(|count| value::default(status, count, 0));
+    }
+}
+
 /// The `status` subresource of a kind.
 pub const fn status_of(names: &Names) -> Subresource {
     Subresource {
@@ -72,6 +80,9 @@ pub trait Resource: Send + Sync + 'static {
     const RETURNS_DELETED: bool = false;
     const TIME_TO_LIVE: Option<u64> = None;
     const STORAGE_VERSION: bool = true;
+
+    /// Counts of the status that are written even when they are zero.
+    const STATUS_COUNTS: &'static [&'static str] = &[];
 
     fn set_defaults(_object: &mut Value) {}
     /// After `status` has been dropped (where the kind has that subresource).
@@ -254,6 +265,7 @@ impl<R: Resource> Kind for Typed<R> {
             value::set(object, &["metadata", "generation"], json!(1));
         }
         R::prepare_create(object, context);
+        fill_counts(object, R::STATUS_COUNTS);
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value, subresource: Option<&str>, context: &Context) {
@@ -266,6 +278,7 @@ impl<R: Resource> Kind for Typed<R> {
             }
         }
         R::prepare_update(new, old, subresource, context);
+        fill_counts(new, R::STATUS_COUNTS);
         if R::GENERATION && subresource != Some("status") && new.get(R::COUNTED) != old.get(R::COUNTED) {
             let generation = value::at(old, &["metadata", "generation"]).and_then(Value::as_i64).unwrap_or(0);
             value::set(new, &["metadata", "generation"], json!(generation + 1));

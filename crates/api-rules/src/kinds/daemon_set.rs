@@ -48,6 +48,8 @@ impl Resource for DaemonSet {
     const SUBRESOURCES: &'static [Subresource] =
         &[Subresource { name: "status", group: "apps", version: "v1", kind: "DaemonSet", verbs: GET_PATCH_UPDATE }];
     const GENERATION: bool = true;
+    const STATUS_COUNTS: &'static [&'static str] =
+        &["currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady"];
 
     fn set_defaults(object: &mut Value) {
         workload::default_template(object);
@@ -63,9 +65,6 @@ impl Resource for DaemonSet {
     }
 
     fn prepare_create(object: &mut Value, _: &Context) {
-        let counts = ["currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady"];
-        let status: Value = counts.map(|count| (count.to_owned(), json!(0))).into_iter().collect();
-        value::set(object, &["status"], status);
         let given = template_generation(object).max(1);
         value::set(object, &TEMPLATE_GENERATION, given.to_string().into());
     }

@@ -13,11 +13,10 @@ use serde_json::{Value, json};
 
 use super::{conditions, int_or_percent, validate_label_selector, workload};
 use crate::{
-    kind::{Context, Names, Scope, Storage, Subresource},
+    kind::{Names, Scope, Storage, Subresource},
     names::one_of,
     table::{cells, duration},
     typed::{GET_PATCH_UPDATE, Resource},
-    value,
 };
 
 pub struct PodDisruptionBudget;
@@ -45,13 +44,9 @@ impl Resource for PodDisruptionBudget {
         verbs: GET_PATCH_UPDATE,
     }];
     const GENERATION: bool = true;
+    const STATUS_COUNTS: &'static [&'static str] =
+        &["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"];
     const UPDATES_UNCONDITIONALLY: bool = false;
-
-    fn prepare_create(object: &mut Value, _: &Context) {
-        let counts = ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"];
-        let status: Value = counts.map(|count| (count.to_owned(), json!(0))).into_iter().collect();
-        value::set(object, &["status"], status);
-    }
 
     fn validate(object: &v1::PodDisruptionBudget, errors: &mut Vec<FieldError>) {
         if let Some(spec) = &object.spec {

@@ -39,14 +39,11 @@ impl Resource for ReplicaSet {
     const SCALE: Option<ScalePaths> = Some(workload::SCALE);
     const FIELDS: &'static [&'static str] = &["status.replicas"];
     const GENERATION: bool = true;
+    const STATUS_COUNTS: &'static [&'static str] = &["replicas"];
 
     fn set_defaults(object: &mut Value) {
         workload::default_template(object);
         value::default(value::child(object, "spec"), "replicas", 1);
-    }
-
-    fn prepare_create(object: &mut Value, _: &Context) {
-        value::set(object, &["status", "replicas"], 0.into());
     }
 
     fn prepare_update(new: &mut Value, old: &Value, subresource: Option<&str>, _: &Context) {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{pod, workload};
 use crate::{
-    kind::{Context, Names, ScalePaths, Scope, SelectorPath, Storage, Subresource},
+    kind::{Names, ScalePaths, Scope, SelectorPath, Storage, Subresource},
     table::{cells, duration},
     typed::{GET_PATCH_UPDATE, Resource},
     value,
@@ -48,6 +48,7 @@ impl Resource for ReplicationController {
         Some(ScalePaths { selector: SelectorPath::Labels(&["spec", "selector"]), ..workload::SCALE });
     const FIELDS: &'static [&'static str] = &["status.replicas"];
     const GENERATION: bool = true;
+    const STATUS_COUNTS: &'static [&'static str] = &["replicas"];
 
     fn set_defaults(object: &mut Value) {
         if value::at(object, &["spec", "template"]).is_some() {
@@ -63,10 +64,6 @@ impl Resource for ReplicationController {
         if is_empty(value::at(object, &["metadata", "labels"])) {
             value::set(object, &["metadata", "labels"], labels);
         }
-    }
-
-    fn prepare_create(object: &mut Value, _: &Context) {
-        value::set(object, &["status"], json!({"replicas": 0}));
     }
 
     fn validate(object: &v1::ReplicationController, errors: &mut Vec<FieldError>) {

@@ -15,7 +15,7 @@ use super::{
     workload::{self, Words},
 };
 use crate::{
-    kind::{Context, Names, ScalePaths, Scope, Storage, Subresource},
+    kind::{Names, ScalePaths, Scope, Storage, Subresource},
     metadata::{self, NameRule},
     names,
     table::{cells, duration},
@@ -51,6 +51,7 @@ impl Resource for StatefulSet {
     /// Pods are named after their set, and their hostnames too.
     const NAME_RULE: NameRule = metadata::dns_label;
     const GENERATION: bool = true;
+    const STATUS_COUNTS: &'static [&'static str] = &["replicas", "availableReplicas"];
 
     fn set_defaults(object: &mut Value) {
         workload::default_template(object);
@@ -78,10 +79,6 @@ impl Resource for StatefulSet {
             value::default(value::child(claim, "spec"), "volumeMode", "Filesystem");
             value::default(value::child(claim, "status"), "phase", "Pending");
         });
-    }
-
-    fn prepare_create(object: &mut Value, _: &Context) {
-        value::set(object, &["status"], json!({"replicas": 0, "availableReplicas": 0}));
     }
 
     fn validate(object: &v1::StatefulSet, errors: &mut Vec<FieldError>) {
