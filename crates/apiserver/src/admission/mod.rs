@@ -78,13 +78,13 @@ impl World for Cached<'_> {
 
     fn list(&self, group: &str, resource: &str) -> Vec<Arc<Value>> {
         let all = self.core.cached_list(group, resource);
-        all.iter().flat_map(|all| all.iter()).map(|object| Arc::new(without_owners(&object))).collect()
+        all.iter().flat_map(|all| all.iter()).map(|object| Arc::new(without_owners(object))).collect()
     }
 
     fn list_in(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Value>> {
         let all = self.core.cached_list(group, resource);
         let here = all.iter().flat_map(|all| all.range(Some(namespace), None));
-        here.map(|object| Arc::new(without_owners(&object))).collect()
+        here.map(|object| Arc::new(without_owners(object))).collect()
     }
 
     fn suffix(&self) -> String {
