@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use bytes::Bytes;
 use http::Method;
 use http_body_util::BodyExt;
@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     api::{JSON, MERGE, Phases, name, path, pod, read, write},
-    load::{self, Connection},
+    load::{self, Connection, Target},
     report,
 };
 
@@ -202,21 +202,12 @@ pub(super) async fn list_storm(phases: &Phases<'_>, pods: usize) -> anyhow::Resu
         });
     }
     let over = Arc::new(AtomicBool::new(false));
-    let mut prober = phases.target.connect().await?;
-    let (before, ended) = (phases.memory(), over.clone());
+    let (target, ended) = (phases.target.clone(), over.clone());
+    // On a thread of its own, so that it does not wait behind the storm's readers.
+    let prober = std::thread::spawn(move || probe(&target, pods, &ended));
+    let before = phases.memory();
     gate.wait().await;
     let start = (Instant::now(), phases.cpu());
-    let probes = tokio::spawn(async move {
-        let mut latencies = Vec::new();
-        while !ended.load(Ordering::Relaxed) {
-            let call = read(path(&name(latencies.len() % pods)));
-            let begun = Instant::now();
-            prober.round(call.method, &call.path, call.kind, call.body).await?;
-            latencies.push(begun.elapsed());
-            sleep(Duration::from_millis(5)).await;
-        }
-        anyhow::Ok(latencies)
-    });
     let (mut latencies, mut bytes) = (Vec::new(), 0);
     while let Some(done) = storm.join_next().await {
         let (latency, length) = done??;
@@ -225,7 +216,7 @@ pub(super) async fn list_storm(phases: &Phases<'_>, pods: usize) -> anyhow::Resu
     }
     let seconds = start.0.elapsed().as_secs_f64();
     over.store(true, Ordering::Relaxed);
-    let mut probes = probes.await??;
+    let mut probes = prober.join().map_err(|_| anyhow!("the prober panicked"))??;
     let cost = phases.cost(start.1, LISTERS);
     let small: Value = report::percentiles(&mut probes);
     report::line(
@@ -238,4 +229,21 @@ pub(super) async fn list_storm(phases: &Phases<'_>, pods: usize) -> anyhow::Resu
         }),
     );
     Ok(())
+}
+
+/// Gets one object after the other until it is over.
+fn probe(target: &Target, pods: usize, over: &AtomicBool) -> anyhow::Result<Vec<Duration>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut connection = target.connect().await?;
+        let mut latencies = Vec::new();
+        while !over.load(Ordering::Relaxed) {
+            let call = read(path(&name(latencies.len() % pods)));
+            let begun = Instant::now();
+            connection.round(call.method, &call.path, call.kind, call.body).await?;
+            latencies.push(begun.elapsed());
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(latencies)
+    })
 }
