@@ -182,6 +182,8 @@ impl Wanted {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
     use crate::world::{World, converges};
 
@@ -245,9 +247,9 @@ mod tests {
             "endpoints": [{"addresses": ["10.9.9.9"], "conditions": {"ready": true}}], "ports": []});
         let subsets = json!([{"addresses": [{"ip": "10.0.0.1"}]}]);
         let endpoints = |metadata: Value| json!({"metadata": metadata, "subsets": subsets});
-        check(json!({"selector": {"a": "b"}}), endpoints(json!({})), &[old.clone()], &[]);
-        check(json!({}), endpoints(json!({"labels": {SKIP: "true"}})), &[old.clone()], &[]);
-        check(json!({}), endpoints(json!({"annotations": {LEADER: "me"}})), &[old.clone()], &[]);
+        check(json!({"selector": {"a": "b"}}), endpoints(json!({})), from_ref(&old), &[]);
+        check(json!({}), endpoints(json!({"labels": {SKIP: "true"}})), from_ref(&old), &[]);
+        check(json!({}), endpoints(json!({"annotations": {LEADER: "me"}})), from_ref(&old), &[]);
         check(json!({}), endpoints(json!({})), &[old], &["IPv4 1/1"]);
     }
 }

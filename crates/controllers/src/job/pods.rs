@@ -111,7 +111,7 @@ pub(super) fn delete(job: &Job, pod: &Pod) -> Step {
 /// Active pods that no index needs, and then those with the least progress, up to `at_least` in all.
 pub(super) fn surplus<'a>(census: &Census<'a>, at_least: usize) -> Vec<&'a Pod> {
     let mut left = census.active.clone();
-    left.sort_by(|a, b| by_progress(a).cmp(&by_progress(b)));
+    left.sort_by_key(|pod| by_progress(pod));
     let mut surplus = Vec::new();
     if census.wanted.indexed {
         let mut seen = BTreeSet::new();

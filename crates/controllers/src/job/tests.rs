@@ -108,7 +108,7 @@ fn check(start: &World, script: &dyn Fn(&Pod) -> Ends, condition: &str, status: 
         if let Some(wait) = plan.again_in {
             world.pass(i64::try_from(wait.as_secs()).unwrap());
         }
-        acted || !plan.is_empty() || plan.again_in.is_some() && finished(&job).is_none() && condition != ""
+        acted || !plan.is_empty() || plan.again_in.is_some() && finished(&job).is_none() && !condition.is_empty()
     };
     converges(start, 60, round, |world| {
         let job = world.get::<Job>("n", "j").unwrap();
