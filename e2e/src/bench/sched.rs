@@ -114,7 +114,7 @@ fn start_scheduler(dir: &Path, api_port: u16) -> anyhow::Result<Running> {
     fs::write(dir.join("scheduler.conf"), kubeconfig.to_string())?;
     let mut command = Command::new(built::binary("kogge-scheduler")?);
     command.args(["--kubeconfig", &file("scheduler.conf"), "--leader-elect=false"]);
-    command.args(["--secure-port", &api::free_port()?.to_string(), "--bind-address", "127.0.0.1"]);
+    command.arg("--secure-port=0");
     Running::start(command, &dir.join("scheduler.log"))
 }
 
