@@ -84,6 +84,19 @@ impl Refusals {
     }
 }
 
+/// What stays the same while node after node is asked about.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    profile: &'a Profile,
+    pod: PodRef<'a>,
+    /// Places in the lists of what is remembered.
+    evaluation: usize,
+    tracking: usize,
+    /// Some tracker may refuse nodes.
+    filters: bool,
+    meant_for: Option<NodeId>,
+}
+
 /// The part of the nodes that PreFilter leaves.
 struct Scope {
     /// All of them, if none.
@@ -157,12 +170,14 @@ impl Cycle {
         candidates: &mut Vec<NodeId>,
     ) {
         self.refusals.clear();
+        let filters = self.trackings[tracking].filters();
+        let meant_for = cluster.nominated_node(pod.uid);
+        let attempt = Attempt { profile, pod, evaluation, tracking, filters, meant_for };
         let is_in_scope =
             |id: &NodeId| cluster.is_live(*id) && scope.only.as_ref().is_none_or(|only| only.contains(id));
-        let meant_for = cluster.nominated_node(pod.uid).filter(is_in_scope);
-        if let Some(id) = meant_for {
+        if let Some(id) = meant_for.filter(is_in_scope) {
             // Room was made for it here: if it fits now, there is nothing to choose.
-            if self.fits(profile, pod, cluster, evaluation, tracking, id) {
+            if self.fits(&attempt, cluster, id) {
                 candidates.push(id);
                 return;
             }
@@ -176,7 +191,7 @@ impl Cycle {
             let at = (start + seen) % number;
             let id = scope.only.as_ref().map_or_else(|| cluster.live()[at], |only| only[at]);
             seen += 1;
-            if self.fits(profile, pod, cluster, evaluation, tracking, id) {
+            if self.fits(&attempt, cluster, id) {
                 candidates.push(id);
             }
         }
@@ -185,32 +200,27 @@ impl Cycle {
         }
     }
 
-    fn fits(
-        &mut self,
-        profile: &Profile,
-        pod: PodRef<'_>,
-        cluster: &mut Cluster,
-        evaluation: usize,
-        tracking: usize,
-        id: NodeId,
-    ) -> bool {
-        if !self.evaluations[evaluation].fits(profile, cluster, id) {
+    fn fits(&mut self, attempt: &Attempt<'_>, cluster: &mut Cluster, id: NodeId) -> bool {
+        let Attempt { profile, pod, filters, .. } = *attempt;
+        let evaluation = &mut self.evaluations[attempt.evaluation];
+        if !evaluation.fits(profile, cluster, id) {
             return false;
         }
-        let tracking = &mut self.trackings[tracking];
-        if let Err((plugin, refused)) = tracking.filter(cluster, id) {
+        let tracking = &mut self.trackings[attempt.tracking];
+        if filters && let Err((plugin, refused)) = tracking.filter(cluster, id) {
             self.refusals.by_tracker(id, plugin, refused);
             return false;
         }
-        if !cluster.has_nominations() || cluster.nominated_on(id).next().is_none() {
+        if !cluster.has_nominations() {
             return true;
         }
-        let remembers = !tracking.filters() && cluster.nominated_node(pod.uid) != Some(id);
+        // The answer depends on nothing but the node, the shape and the priority.
+        let remembers = !filters && attempt.meant_for != Some(id);
         let generation = cluster.generation(id);
-        let evaluation = &mut self.evaluations[evaluation];
         let known = evaluation.beside(id, generation, pod.priority).filter(|_| remembers);
         let found = known.unwrap_or_else(|| {
-            let found = WhatIf { profile, pod, evaluation, tracking, cluster }.fits(id);
+            let alone = cluster.nominated_on(id).next().is_none();
+            let found = if alone { Ok(()) } else { WhatIf { profile, pod, evaluation, tracking, cluster }.fits(id) };
             if remembers {
                 return evaluation.remember_beside(id, generation, pod.priority, found);
             }

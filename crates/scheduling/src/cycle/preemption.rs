@@ -84,6 +84,7 @@ impl Cycle {
         let (evaluation, tracking) = (&self.evaluations[evaluation], &mut self.trackings[tracking]);
         let remembers = !tracking.filters();
         let trials = &mut self.trials[trials];
+        let meant_for = cluster.nominated_node(pod.uid);
 
         let wanted = settings.candidates(nodes.len());
         let mut found = 0;
@@ -93,7 +94,7 @@ impl Cycle {
             let generation = cluster.generation(*node);
             let row = &mut trials.rows[node.index()];
             let known = row.as_ref().is_some_and(|(of, _)| *of == generation);
-            if !known || !remembers || cluster.nominated_node(pod.uid) == Some(*node) {
+            if !known || !remembers || meant_for == Some(*node) {
                 let mut what_if = WhatIf { profile, pod, evaluation, tracking, cluster };
                 *row = Some((generation, try_node(&mut what_if, *node)));
             }
