@@ -7,6 +7,7 @@
 mod batch;
 mod chance;
 mod cluster;
+mod custom;
 mod rules;
 mod wire;
 mod workloads;
