@@ -13,3 +13,4 @@ mod pki;
 pub mod process;
 pub mod report;
 pub mod sched;
+pub mod workloads;

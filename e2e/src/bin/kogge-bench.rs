@@ -1,14 +1,15 @@
 //! `make bench`: brings up a cluster, measures it, takes it down, and measures the API server alone.
 //!
-//! Each result is one JSON line. `kogge-bench api` and `kogge-bench cluster` measure one half; `kogge-bench api --pki DIR`
-//! needs no cluster, only its certificates. `kogge-bench sched` (`make bench-sched`) measures the scheduler.
+//! Each result is one JSON line. `kogge-bench api`, `kogge-bench cluster` and `kogge-bench workloads` measure one part;
+//! `kogge-bench api --pki DIR` needs no cluster, only its certificates. `kogge-bench sched` (`make bench-sched`) measures
+//! the scheduler.
 
 use std::path::Path;
 
 use e2e::bench::{
     api,
     cluster::{self, Cluster},
-    floor, sched,
+    floor, sched, workloads,
 };
 
 /// Pods per pod-start measurement.
@@ -37,6 +38,9 @@ async fn main() -> anyhow::Result<()> {
             cluster.at_rest().await;
             floor::run(&cluster.runtime_socket()?, PODS).await?;
             cluster::pods(&cluster.target()?, PODS).await?;
+        }
+        if wants("workloads") {
+            workloads::run(&cluster.target()?, &cluster.dir.display().to_string()).await?;
         }
         cluster.down()?;
         if wants("api") {

@@ -12,7 +12,12 @@ mod rules;
 mod wire;
 mod workloads;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    num::NonZero,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use chance::Chance;
 use cluster::{BODIES, Cluster};
@@ -29,17 +34,30 @@ fn a_deployment_comes_up_through_a_restart_of_every_body() {
     for_each_seed(20, deployment_through_restarts);
 }
 
-/// Runs `scenario` for every seed, each in a runtime of its own whose clock stands still until everyone waits.
-fn for_each_seed<Fut: Future<Output = anyhow::Result<()>>>(default: u64, scenario: impl Fn(u64) -> Fut) {
-    for seed in seeds(default) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap_or_else(|e| panic!("a runtime: {e}"));
-        if let Err(error) = runtime.block_on(scenario(seed)) {
-            panic!("seed {seed}: {error:#}\nrun it alone: KOGGE_SEED={seed} cargo test -p e2e --test sim");
+/// Runs `scenario` for every seed, each in a runtime of its own whose clock stands still until everyone waits; as many at
+/// once as there are processors.
+fn for_each_seed<Fut: Future<Output = anyhow::Result<()>>>(default: u64, scenario: impl Fn(u64) -> Fut + Sync) {
+    let (seeds, next) = (seeds(default), AtomicUsize::new(0));
+    let work = || {
+        while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+            for_one_seed(*seed, &scenario);
         }
+    };
+    std::thread::scope(|threads| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
+            threads.spawn(work);
+        }
+    });
+}
+
+fn for_one_seed<Fut: Future<Output = anyhow::Result<()>>>(seed: u64, scenario: impl Fn(u64) -> Fut) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap_or_else(|e| panic!("a runtime: {e}"));
+    if let Err(error) = runtime.block_on(scenario(seed)) {
+        panic!("seed {seed}: {error:#}\nrun it alone: KOGGE_SEED={seed} cargo test -p e2e --test sim");
     }
 }
 

@@ -9,17 +9,19 @@ use crate::chance::Chance;
 pub struct Sets {
     name: &'static str,
     policy: &'static str,
+    /// What becomes of the claims of pods that are scaled away.
+    when_scaled: &'static str,
     /// The largest number ever asked for.
     most: u64,
 }
 
 impl Sets {
-    pub fn ordered() -> Self {
-        Self { name: "db", policy: "OrderedReady", most: 3 }
+    pub fn ordered(when_scaled: &'static str) -> Self {
+        Self { name: "db", policy: "OrderedReady", when_scaled, most: 3 }
     }
 
-    pub fn parallel() -> Self {
-        Self { name: "cache", policy: "Parallel", most: 3 }
+    pub fn parallel(when_scaled: &'static str) -> Self {
+        Self { name: "cache", policy: "Parallel", when_scaled, most: 3 }
     }
 
     fn path(&self) -> String {
@@ -41,7 +43,7 @@ impl Workload for Sets {
                 "podManagementPolicy": self.policy,
                 "selector": {"matchLabels": {"app": self.name}},
                 "template": template(self.name),
-                "persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete", "whenDeleted": "Retain"},
+                "persistentVolumeClaimRetentionPolicy": {"whenScaled": self.when_scaled, "whenDeleted": "Retain"},
                 "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {
                     "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}],
             },
