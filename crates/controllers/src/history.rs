@@ -98,10 +98,16 @@ fn without_nulls(value: Value) -> Value {
 fn comparable(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
-            let says = |(key, value): &(&String, &Value)| {
-                !value.is_null() && !(key.as_str() == "resources" && value.as_object().is_some_and(Map::is_empty))
+            let says_nothing = |(key, value): &(&String, &Value)| {
+                value.is_null() || key.as_str() == "resources" && value.as_object().is_some_and(Map::is_empty)
             };
-            Value::Object(fields.iter().filter(says).map(|(key, value)| (key.clone(), comparable(value))).collect())
+            Value::Object(
+                fields
+                    .iter()
+                    .filter(|field| !says_nothing(field))
+                    .map(|(key, value)| (key.clone(), comparable(value)))
+                    .collect(),
+            )
         }
         Value::Array(items) => Value::Array(items.iter().map(comparable).collect()),
         other => other.clone(),
