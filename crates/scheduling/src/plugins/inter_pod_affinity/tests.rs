@@ -196,7 +196,7 @@ mod naive {
         namespace && selector.is_some_and(|s| s.matches(&other.metadata.labels))
     }
 
-    fn rules<'a>(pod: &'a object::Pod, near: bool) -> Option<&'a object::PodAffinity> {
+    fn rules(pod: &object::Pod, near: bool) -> Option<&object::PodAffinity> {
         let affinity = pod.spec.affinity.as_ref()?;
         if near { affinity.pod_affinity.as_ref() } else { affinity.pod_anti_affinity.as_ref() }
     }

@@ -27,9 +27,9 @@ fn claim(cluster: &mut Cluster, more: Value) {
     let mut claim = json!({"metadata": {"namespace": "default", "name": "c", "uid": "c"},
         "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "local", "resources": {"requests": {"storage": "5Gi"}}}});
     for (field, value) in more.as_object().unwrap() {
-        claim[field].as_object_mut().map(|old| old.extend(value.as_object().unwrap().clone()));
-        if claim[field].is_null() {
-            claim[field] = value.clone();
+        match claim[field].as_object_mut() {
+            Some(old) => old.extend(value.as_object().unwrap().clone()),
+            None => claim[field] = value.clone(),
         }
     }
     cluster.storage_mut().set_claim(&serde_json::from_value(claim).unwrap());
