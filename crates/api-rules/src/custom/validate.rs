@@ -81,7 +81,8 @@ impl Walk {
 
     fn type_(&mut self, value: &Value, schema: &Schema, rules: Option<&Rules>) {
         if schema.int_or_string {
-            if !matches!(value, Value::String(_)) && !is_integer(value) && !(value.is_null() && schema.nullable) {
+            let fits = value.is_string() || is_integer(value) || (value.is_null() && schema.nullable);
+            if !fits {
                 self.wrong_type("integer,string", name_of(value));
             }
             return;
@@ -232,12 +233,10 @@ impl Walk {
     fn combined(&mut self, value: &Value, rules: &Rules) {
         let here = self.trail.to_string();
         if !rules.any_of.is_empty() {
-            match self.alternatives(value, &rules.any_of) {
-                (0, best) => {
-                    self.at_root(format!("{here:?} must validate at least one schema (anyOf)"));
-                    self.errors.extend(best);
-                }
-                _ => {}
+            let (fitting, best) = self.alternatives(value, &rules.any_of);
+            if fitting == 0 {
+                self.at_root(format!("{here:?} must validate at least one schema (anyOf)"));
+                self.errors.extend(best);
             }
         }
         if !rules.one_of.is_empty() {
