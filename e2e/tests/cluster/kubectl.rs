@@ -185,10 +185,16 @@ const TABLE: &[Row] = &[
     ),
     Row("diff", "$K -n table diff -f deploy/demo/hello.yaml | grep '^+.*replicas'", 0, "replicas: 3"),
     Row(
-        "apply --server-side",
+        "apply --server-side meets other managers",
         "$K -n table apply --server-side -f deploy/demo/hello.yaml",
         1,
-        "server-side apply is not supported",
+        ".spec.replicas",
+    ),
+    Row(
+        "apply --server-side --force-conflicts",
+        "$K -n table apply --server-side --force-conflicts -f deploy/demo/hello.yaml",
+        0,
+        "deployment.apps/hello serverside-applied",
     ),
     Row(
         "set env",

@@ -90,7 +90,7 @@ fn answers(c: &Cluster, versions: [&str; 3]) -> anyhow::Result<()> {
     for (ordinal, version) in versions.iter().enumerate() {
         let name = format!("web-{ordinal}.nginx.default.svc.cluster.local");
         wait::until(&format!("{name} answers {version}"), Duration::from_secs(30), || {
-            let said = c.shell.ok(&format!("kubectl exec asker -- wget -q -T 2 -O - http://{name}:8080/"))?;
+            let said = c.shell.ok(&format!("kubectl exec asker -- timeout 2 wget -q -O - http://{name}:8080/"))?;
             ensure!(said.contains(version) && said.contains(&format!("web-{ordinal}")), "{said}");
             Ok(())
         })?;
