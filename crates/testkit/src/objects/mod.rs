@@ -73,7 +73,10 @@ fn accepted(kind: &dyn Kind, candidate: Value) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use api_rules::kinds;
+    use std::collections::BTreeMap;
+
+    use api_rules::{Context, Requester, kinds};
+    use jiff::Timestamp;
 
     use super::*;
 
@@ -83,7 +86,11 @@ mod tests {
             let names = kind.names();
             let object = smallest(*kind, 1).unwrap_or_else(|| panic!("no sample of {:?}", names.gvk()));
             let mut object = kind.decode_value(object, FieldValidation::Strict).expect("well-formed").object;
+            let extra = BTreeMap::new();
+            let user = Requester { name: "testkit", uid: "", groups: &[], extra: &extra };
             kind.set_defaults(&mut object);
+            object["metadata"]["uid"] = json!("00000000-0000-0000-0000-000000000001");
+            kind.prepare_create(&mut object, &Context { now: Timestamp::UNIX_EPOCH, user });
             assert_eq!(kind.validate_create(&object), vec![], "{}", names.kind);
         }
     }
