@@ -48,12 +48,11 @@ fuzz: ## Run the fuzz targets, a minute each (SECONDS=600 for longer)
 	@hack/fuzz.sh $(or $(SECONDS),60)
 
 bench: images ## Measure memory, processor time, start, pods and the API
-	@cargo build --profile dist -p e2e --bin kogge-bench
-	@target/dist/kogge-bench
+	@hack/deps.sh test
+	@$(BIN)/kogge-bench
 
 bench-sched: build ## Measure the scheduler on 1,000 nodes and 5,000 pods through the API
 	@hack/deps.sh test
-	@cargo build --release -p e2e --bin kogge-bench
 	@$(BIN)/kogge-bench sched
 
 install: build ## Install binaries, images and systemd units under PREFIX (/usr/local)
