@@ -193,10 +193,11 @@ impl fmt::Display for Quantity {
         if self.nanos == 0 {
             return f.write_str("0");
         }
-        let small = self.nanos.abs() < 1024 * NANO;
+        // What is small, or no whole number, is written as a decimal, so that nothing is lost.
+        let is_binary = self.nanos.abs() >= 1024 * NANO && self.nanos % NANO == 0;
         match self.format {
-            Format::BinarySi if !small => {
-                let mut value = ceil_div(self.nanos, NANO);
+            Format::BinarySi if is_binary => {
+                let mut value = self.nanos / NANO;
                 let mut power = 0;
                 while value % 1024 == 0 && power < 6 {
                     value /= 1024;
@@ -344,6 +345,7 @@ mod tests {
 
     #[test]
     fn canonical_forms() {
+        check("1.1Gi", "1181116006400m", 1_181_116_007, 1_181_116_006_400);
         check("0", "0", 0, 0);
         check("100m", "100m", 1, 100);
         check("1.5", "1500m", 2, 1500);
