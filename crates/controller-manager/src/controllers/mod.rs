@@ -17,6 +17,7 @@ mod job;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
+mod owned;
 mod persistent_volume_binder;
 mod pod_gc;
 mod replica_set;

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use api_types::{
-    k8s_openapi::api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim},
+    k8s_openapi::{
+        api::{apps::v1::StatefulSet, core::v1::PersistentVolumeClaim},
+        apimachinery::pkg::apis::meta::v1::LabelSelector,
+    },
     object::{Object, Watched},
     plan::Decision,
-    selector::Selector,
 };
 use client::{Event, Store, WorkQueue};
 use controllers::{
@@ -15,7 +17,7 @@ use controllers::{
 };
 use tokio::task::JoinHandle;
 
-use super::revisions::Revisions;
+use super::{owned, revisions::Revisions};
 use crate::kit::{self, Context, Extra, Key, Pods, Reconciler};
 
 const ACCOUNT: &str = "statefulset-controller";
@@ -40,7 +42,7 @@ pub fn start(context: &Context) -> anyhow::Result<Vec<JoinHandle<()>>> {
     revisions.wake_owners(KIND, &queue);
     pods.store.on_event({
         let (queue, sets) = (queue.clone(), sets.clone());
-        move |event| pod_changed(event, &sets, &queue)
+        move |event| owned::pod_changed(event, KIND, &sets, selector, &queue)
     });
     claims.on_event({
         let (queue, sets) = (queue.clone(), sets.clone());
@@ -58,23 +60,8 @@ pub fn start(context: &Context) -> anyhow::Result<Vec<JoinHandle<()>>> {
     Ok(vec![kit::run(context, reconciler, executor, queue, workers, synced)])
 }
 
-/// The set that controls the pod now or did before; for an orphan, every set that might adopt it.
-fn pod_changed(event: &Event<Pod>, sets: &Store<StatefulSet>, queue: &WorkQueue<Key>) {
-    for pod in event.both() {
-        match pod.metadata.controller() {
-            Some(owner) if owner.kind == KIND => queue.add(Key::new(pod.namespace(), &owner.name)),
-            Some(_) => {}
-            None if matches!(event, Event::Deleted(_)) => {}
-            None => {
-                for set in sets.list_in(pod.namespace()) {
-                    let selector = set.spec.as_ref().map(|spec| Selector::from_label_selector(&spec.selector));
-                    if selector.is_some_and(|s| s.is_ok_and(|selector| selector.matches(&pod.metadata.labels))) {
-                        queue.add(Key::of(&*set));
-                    }
-                }
-            }
-        }
-    }
+fn selector(set: &StatefulSet) -> Option<&LabelSelector> {
+    set.spec.as_ref().map(|spec| &spec.selector)
 }
 
 /// A pod waits for the end of a claim, and who owns a claim is the set's to say.
