@@ -82,6 +82,8 @@ pub fn registry_hosts(mirror: &str, ca: &Path) -> String {
     )
 }
 
+/// The nodes share this machine's disk with its owner, who may keep it as full as they like: that evicts nothing and
+/// removes no image.
 pub fn kubelet(layout: &Layout, spec: &Spec, node: &str) -> String {
     let files = layout.node(node);
     format!(
@@ -107,6 +109,12 @@ clusterDomain: {domain}
 staticPodPath: {manifests}
 podLogsDir: {logs}
 failSwapOn: false
+evictionHard:
+  memory.available: 100Mi
+  nodefs.available: 0%
+  nodefs.inodesFree: 0%
+  imagefs.available: 0%
+imageGCHighThresholdPercent: 100
 "#,
         ca = layout.pki().join("ca.crt").display(),
         pki = files.pki().display(),

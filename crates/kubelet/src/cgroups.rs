@@ -93,6 +93,17 @@ impl Cgroups {
         }
     }
 
+    /// How many processes and threads a pod has.
+    pub fn processes(&self, pod: &Pod) -> u64 {
+        let path = self.tree.path(Some(qos::class(pod)), Some(names::uid(pod)));
+        let root = match &self.hierarchy {
+            Hierarchy::V1 { pids, .. } => pids.as_deref(),
+            Hierarchy::V2 { root } => Some(root.as_path()),
+        };
+        let count = root.map(|root| root.join(path.trim_start_matches('/')).join("pids.current"));
+        count.and_then(|file| fs::read_to_string(file).ok()?.trim().parse().ok()).unwrap_or(0)
+    }
+
     fn directories(&self, path: &str) -> Vec<PathBuf> {
         let path = path.trim_start_matches('/');
         match &self.hierarchy {

@@ -4,6 +4,7 @@ use crate::{
     cgroups::Cgroups,
     config::Config,
     directory::Directory,
+    eviction::Pressure,
     images::Images,
     node::machine::Machine,
     paths::Paths,
@@ -41,6 +42,7 @@ pub struct Context {
     pub directory: Directory,
     pub images: Images,
     pub tokens: Tokens,
+    pub pressure: Pressure,
     /// None where the kernel's are not to be touched.
     pub cgroups: Option<Cgroups>,
     pub mounts: Mounts,

@@ -9,13 +9,14 @@ use pod_lifecycle::{
 };
 use std::time::Duration;
 
-/// The error is for the event. Bounded by the caller.
+/// The error is for the event. Bounded by the caller. `ips` are the pod's, if they are news to the directory.
 pub async fn run(
     context: &Context,
     pod: &Pod,
     seen: &ContainerSeen,
     spec: Option<&Container>,
     hook: &LifecycleHandler,
+    ips: &[String],
 ) -> Result<(), String> {
     if let Some(exec) = &hook.exec {
         let command = exec.command.clone().unwrap_or_default();
@@ -38,18 +39,23 @@ pub async fn run(
         return Ok(());
     }
     if let Some(get) = &hook.http_get {
-        let host = address(context, pod);
+        let host = match ips.first() {
+            Some(ip) => ip.clone(),
+            None => address(context, pod).ok_or("failed to find networking container")?,
+        };
         let port = port(&get.port, spec).ok_or("the port has no number")?;
         return http::get(get, &host, port, "kube-lifecycle/1.36").await.map(drop);
     }
     Err("this kind of hook is not supported by this node".into())
 }
 
-/// Where the pod is reached from its node.
-pub fn address(context: &Context, pod: &Pod) -> String {
-    let entry = context.directory.get(names::uid(pod));
-    let sandbox = entry.as_ref().and_then(|e| e.seen.ready_sandbox().and_then(|s| s.ips.first().cloned()));
-    sandbox.or_else(|| context.host_ips.first().cloned()).unwrap_or_default()
+/// Where the pod is reached from its node: the node's own address only for a pod in the node's network.
+pub fn address(context: &Context, pod: &Pod) -> Option<String> {
+    if names::host_network(pod) {
+        return context.host_ips.first().cloned();
+    }
+    let entry = context.directory.get(names::uid(pod))?;
+    entry.seen.ready_sandbox()?.ips.first().cloned()
 }
 
 /// A port by number, or by the name the container gave it.

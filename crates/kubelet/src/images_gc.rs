@@ -13,14 +13,29 @@ pub async fn run(context: Arc<Context>) {
     let mut first_seen = BTreeMap::new();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        if let Err(error) = once(&context, &mut first_seen).await {
+        let file = &context.config.file;
+        let thresholds = Thresholds {
+            high: file.image_gc_high_threshold_percent,
+            low: file.image_gc_low_threshold_percent,
+            min_age: SignedDuration::try_from(file.image_minimum_gc_age.0).unwrap_or_default(),
+        };
+        if let Err(error) = once(&context, &mut first_seen, thresholds).await {
             context.warn(note::node(&context.config.node_name), "ImageGCFailed", &format!("{error:#}"));
             tracing::warn!("cannot collect images: {error:#}");
         }
     }
 }
 
-async fn once(context: &Context, first_seen: &mut BTreeMap<String, jiff::Timestamp>) -> anyhow::Result<()> {
+/// Every image that no container uses, however young: the node is short of disk.
+pub async fn remove_unused(context: &Context) -> anyhow::Result<()> {
+    once(context, &mut BTreeMap::new(), Thresholds { high: 0, low: 0, min_age: SignedDuration::ZERO }).await
+}
+
+async fn once(
+    context: &Context,
+    first_seen: &mut BTreeMap<String, jiff::Timestamp>,
+    thresholds: Thresholds,
+) -> anyhow::Result<()> {
     let now = context.clock.now();
     let images = context.runtime.list_images().await?;
     let containers = context.runtime.list_containers(None).await?;
@@ -50,12 +65,6 @@ async fn once(context: &Context, first_seen: &mut BTreeMap<String, jiff::Timesta
         return Ok(());
     };
     let (taken, total) = machine::disk_use(Path::new(&place))?;
-    let file = &context.config.file;
-    let thresholds = Thresholds {
-        high: file.image_gc_high_threshold_percent,
-        low: file.image_gc_low_threshold_percent,
-        min_age: SignedDuration::try_from(file.image_minimum_gc_age.0).unwrap_or_default(),
-    };
     for image in gc::images(seen, taken, total, thresholds, now) {
         tracing::info!(image = image.id, bytes = image.size, "removing an unused image");
         context.runtime.remove_image(&image.id).await?;

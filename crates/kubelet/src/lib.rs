@@ -10,6 +10,8 @@ mod cgroups;
 pub mod config;
 pub mod context;
 pub mod directory;
+mod eviction;
+mod folder;
 mod hooks;
 mod images;
 mod images_gc;
@@ -24,6 +26,7 @@ mod runtime;
 mod server;
 pub mod serving;
 mod spec;
+mod static_pods;
 pub mod volumes;
 
 use anyhow::Context as _;
@@ -85,17 +88,6 @@ pub async fn run(mut config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     outcome
 }
 
-/// Static pods are not run; whoever put one there is told.
-fn refuse_static_pods(context: &Context) {
-    let Some(directory) = &context.config.file.static_pod_path else { return };
-    let manifests = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    for manifest in manifests.filter(|m| !m.file_name().to_string_lossy().starts_with('.')) {
-        let text = format!("{} is not run: static pods are not supported by this node", manifest.path().display());
-        tracing::warn!("{text}");
-        context.warn(note::node(&context.config.node_name), "StaticPodNotSupported", &text);
-    }
-}
-
 /// The runtime may be starting, too.
 async fn runtime_version(runtime: &dyn Runtime, shutdown: &Shutdown) -> anyhow::Result<String> {
     let mut backoff = client::Backoff::new(std::time::Duration::from_millis(50), std::time::Duration::from_secs(5));
@@ -123,6 +115,7 @@ pub async fn run_with(parts: Parts, config: Config, shutdown: Shutdown) -> anyho
         if config.file.serialize_image_pulls { 1 } else { config.file.max_parallel_image_pulls.unwrap_or(8) };
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
     let runtime_name = machine.info.container_runtime_version.split("://").next().unwrap_or_default().to_owned();
+    let thresholds = eviction::settings(&config.file)?;
     let context = Arc::new(Context {
         paths: paths::Paths { root: config.root_dir.clone(), logs: config.file.pod_logs_dir.clone() },
         cluster_dns: dns::Cluster {
@@ -132,6 +125,7 @@ pub async fn run_with(parts: Parts, config: Config, shutdown: Shutdown) -> anyho
         services: informers.store(),
         node: informers.store_of(Target::of::<Node>().fields(&own_name)),
         directory: directory::Directory::default(),
+        pressure: eviction::Pressure::default(),
         images: images::Images::new(parallel_pulls),
         tokens: volumes::tokens::Tokens::default(),
         cgroups: (cgroups && config.file.cgroups_per_qos).then(|| cgroups::Cgroups::open(&config.file)).transpose()?,
@@ -155,21 +149,29 @@ pub async fn run_with(parts: Parts, config: Config, shutdown: Shutdown) -> anyho
     let checks = Checks::new();
     let synced = checks.flag("pods-synced");
     let pods = pods::Pods::new(context.clone());
-    let work = async {
+    // What the node runs by itself does not wait for the API server.
+    let local = async {
+        tokio::join!(
+            static_pods::run(pods.clone()),
+            runtime::feed::run(context.clone(), pods.clone()),
+            logs::run(context.clone()),
+            images_gc::run(context.clone()),
+            eviction::run(context.clone(), pods.clone(), thresholds),
+        )
+    };
+    let known_to_api = async {
         if context.config.file.register_node {
             node::registration::register(&context).await;
         }
         context.event(note::node(&context.config.node_name), "Starting", "Starting kubelet.");
-        refuse_static_pods(&context);
         tokio::join!(
             pods::run_source(pods.clone(), synced),
-            runtime::feed::run(context.clone(), pods.clone()),
+            static_pods::mirrors::run(pods.clone()),
             node::lease::run(context.clone()),
             node::status::run(context.clone()),
-            logs::run(context.clone()),
-            images_gc::run(context.clone()),
         )
     };
+    let work = async { tokio::join!(local, known_to_api) };
     let port = async {
         if serve {
             server::run(&context, &client, checks.clone()).await

@@ -30,8 +30,7 @@ pub fn admit(pod: &Pod, node: &Node, others: &[&Pod], allowed_sysctls: &[String]
         return Err(Verdict::rejected("NodePorts", "Predicate NodePorts failed"));
     }
     let taints = node.spec.as_ref().and_then(|s| s.taints.as_deref()).unwrap_or_default();
-    let static_pod = pod.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(names::CONFIG_SOURCE));
-    if !static_pod && taints.iter().any(|t| t.effect == "NoExecute" && !tolerates(pod, t)) {
+    if !names::is_static(pod) && taints.iter().any(|t| t.effect == "NoExecute" && !tolerates(pod, t)) {
         return Err(Verdict::rejected("TaintToleration", "Predicate TaintToleration failed"));
     }
     Ok(())

@@ -4,15 +4,18 @@ use crate::observed::{ContainerSeen, PodSeen};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 
-/// Ended containers to remove: of each name the newest stays, since it carries the last state and
-/// the log that `--previous` shows.
-pub fn dead_containers(seen: &PodSeen) -> Vec<&ContainerSeen> {
+/// Of each name the newest ended container stays, since it carries the last state and the log that
+/// `--previous` shows.
+pub const KEPT: usize = 1;
+
+/// Ended containers to remove: all but the newest `keep` of each name.
+pub fn dead_containers(seen: &PodSeen, keep: usize) -> Vec<&ContainerSeen> {
     let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
     let mut remove = vec![];
     for container in seen.containers.iter().filter(|c| c.has_exited()) {
         let count = kept.entry(&container.name).or_default();
         *count += 1;
-        if *count > 1 {
+        if *count > keep {
             remove.push(container);
         }
     }
@@ -74,8 +77,9 @@ mod tests {
     fn one_dead_container_of_each_name_stays() {
         let seen =
             seen(vec![running("a", 3), exited("a", 2, 1), exited("a", 1, 1), exited("a", 0, 1), exited("b", 0, 0)]);
-        let ids: Vec<_> = dead_containers(&seen).into_iter().map(|c| c.id.as_str()).collect();
+        let ids: Vec<_> = dead_containers(&seen, KEPT).into_iter().map(|c| c.id.as_str()).collect();
         assert_eq!(ids, ["a-1", "a-0"]);
+        assert_eq!(dead_containers(&seen, 0).len(), 4, "a full disk keeps none");
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! * [`status`]: the `PodStatus` the API shows, and the patch that gets it there.
 //! * [`env`], [`downward`], [`hosts`], [`dns`], [`volumes`]: the content a container finds inside.
 //! * [`qos`], [`resources`], [`cgroup`], [`security`]: what the kernel is told.
+//! * [`eviction`]: what a node that runs out of something does about it.
+//! * [`static_pods`]: pods that come from the node's own files.
 //! * [`admission`], [`image`], [`gc`], [`support`]: what the node accepts, pulls, forgets and refuses.
 //!
 //! Nothing here reads a clock, a file or a socket: time and observations are arguments, and the
@@ -18,6 +20,7 @@ pub mod cgroup;
 pub mod dns;
 pub mod downward;
 pub mod env;
+pub mod eviction;
 pub mod gc;
 pub mod hosts;
 pub mod image;
@@ -27,6 +30,7 @@ pub mod probe;
 pub mod qos;
 pub mod resources;
 pub mod security;
+pub mod static_pods;
 pub mod status;
 pub mod support;
 pub mod termination;

@@ -18,6 +18,10 @@ pub const POD_GRACE: &str = "io.kubernetes.pod.terminationGracePeriod";
 pub const CONFIG_SOURCE: &str = "kubernetes.io/config.source";
 pub const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 pub const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";
+pub const CONFIG_SEEN: &str = "kubernetes.io/config.seen";
+
+/// From this priority on a pod is what the cluster itself needs.
+const SYSTEM_CRITICAL: i32 = 2_000_000_000;
 
 pub fn name(pod: &Pod) -> &str {
     pod.metadata.name.as_deref().unwrap_or_default()
@@ -38,6 +42,30 @@ pub fn generation(pod: &Pod) -> Option<i64> {
 /// `name_namespace(uid)`, as upstream writes a pod in messages.
 pub fn formatted(pod: &Pod) -> String {
     format!("{}_{}({})", name(pod), namespace(pod), uid(pod))
+}
+
+/// `namespace/name`.
+pub fn full_name(pod: &Pod) -> String {
+    format!("{}/{}", namespace(pod), name(pod))
+}
+
+pub fn annotation<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
+    pod.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
+/// Comes from the node itself.
+pub fn is_static(pod: &Pod) -> bool {
+    annotation(pod, CONFIG_SOURCE).is_some_and(|source| source != "api")
+}
+
+/// Only shows a static pod.
+pub fn is_mirror(pod: &Pod) -> bool {
+    annotation(pod, CONFIG_MIRROR).is_some()
+}
+
+/// Neither refused nor evicted for want of resources.
+pub fn is_critical(pod: &Pod) -> bool {
+    is_static(pod) || is_mirror(pod) || pod.spec.as_ref().and_then(|s| s.priority).is_some_and(|p| p >= SYSTEM_CRITICAL)
 }
 
 pub fn host_network(pod: &Pod) -> bool {

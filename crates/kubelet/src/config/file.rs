@@ -26,6 +26,12 @@ pub struct KubeletConfiguration {
     #[serde(rename = "cgroupsPerQOS")]
     pub cgroups_per_qos: bool,
     pub static_pod_path: Option<PathBuf>,
+    #[serde(rename = "staticPodURL")]
+    pub static_pod_url: String,
+    #[serde(rename = "staticPodURLHeader")]
+    pub static_pod_url_header: BTreeMap<String, Vec<String>>,
+    pub file_check_frequency: GoDuration,
+    pub http_check_frequency: GoDuration,
     pub pod_logs_dir: PathBuf,
     pub container_log_max_size: String,
     pub container_log_max_files: u32,
@@ -37,6 +43,13 @@ pub struct KubeletConfiguration {
     pub system_reserved: BTreeMap<String, String>,
     pub kube_reserved: BTreeMap<String, String>,
     pub eviction_hard: BTreeMap<String, String>,
+    pub eviction_soft: BTreeMap<String, String>,
+    pub eviction_soft_grace_period: BTreeMap<String, GoDuration>,
+    pub eviction_pressure_transition_period: GoDuration,
+    /// Seconds.
+    pub eviction_max_pod_grace_period: u32,
+    pub eviction_minimum_reclaim: BTreeMap<String, String>,
+    pub merge_default_eviction_settings: bool,
     #[serde(rename = "imageGCHighThresholdPercent")]
     pub image_gc_high_threshold_percent: u64,
     #[serde(rename = "imageGCLowThresholdPercent")]
@@ -55,9 +68,30 @@ pub struct KubeletConfiguration {
     pub fail_swap_on: bool,
 }
 
+/// Upstream's hard thresholds.
+const EVICTION_HARD: [(&str, &str); 5] = [
+    ("memory.available", "100Mi"),
+    ("nodefs.available", "10%"),
+    ("nodefs.inodesFree", "5%"),
+    ("imagefs.available", "15%"),
+    ("imagefs.inodesFree", "5%"),
+];
+
+fn text(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+impl KubeletConfiguration {
+    /// What is configured stands alone, unless it is to be merged with the defaults.
+    pub fn hard_thresholds(&self) -> BTreeMap<String, String> {
+        let mut all = if self.merge_default_eviction_settings { text(&EVICTION_HARD) } else { BTreeMap::new() };
+        all.extend(self.eviction_hard.clone());
+        all
+    }
+}
+
 impl Default for KubeletConfiguration {
     fn default() -> Self {
-        let text = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         Self {
             address: std::net::Ipv4Addr::UNSPECIFIED.into(),
             port: 10250,
@@ -74,6 +108,10 @@ impl Default for KubeletConfiguration {
             cgroup_root: "/".into(),
             cgroups_per_qos: true,
             static_pod_path: None,
+            static_pod_url: String::new(),
+            static_pod_url_header: BTreeMap::new(),
+            file_check_frequency: GoDuration::from_secs(20),
+            http_check_frequency: GoDuration::from_secs(20),
             pod_logs_dir: "/var/log/pods".into(),
             container_log_max_size: "10Mi".into(),
             container_log_max_files: 5,
@@ -84,11 +122,13 @@ impl Default for KubeletConfiguration {
             node_lease_duration_seconds: 40,
             system_reserved: BTreeMap::new(),
             kube_reserved: BTreeMap::new(),
-            eviction_hard: text(&[
-                ("memory.available", "100Mi"),
-                ("nodefs.available", "10%"),
-                ("imagefs.available", "15%"),
-            ]),
+            eviction_hard: text(&EVICTION_HARD),
+            eviction_soft: BTreeMap::new(),
+            eviction_soft_grace_period: BTreeMap::new(),
+            eviction_pressure_transition_period: GoDuration::from_secs(300),
+            eviction_max_pod_grace_period: 0,
+            eviction_minimum_reclaim: BTreeMap::new(),
+            merge_default_eviction_settings: false,
             image_gc_high_threshold_percent: 85,
             image_gc_low_threshold_percent: 80,
             image_minimum_gc_age: GoDuration::from_secs(120),

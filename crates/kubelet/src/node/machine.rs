@@ -18,6 +18,15 @@ pub struct Machine {
     pub allocatable: Resources,
     pub info: NodeSystemInfo,
     pub addresses: Vec<IpAddr>,
+    pub signals: Signals,
+}
+
+/// Whether what is left of memory and disk can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signals {
+    Kernel,
+    /// Nothing is ever short.
+    None,
 }
 
 impl Machine {
@@ -29,7 +38,8 @@ impl Machine {
             .context("cannot read the size of the root directory's file system")?;
         let disk = i64::try_from(disk.blocks() as u64 * disk.fragment_size() as u64).unwrap_or(i64::MAX);
         let addresses = if config.node_ips.is_empty() { own_addresses() } else { config.node_ips.clone() };
-        Self::with(config, cpus, memory, disk, system_info(), addresses)
+        let machine = Self::with(config, cpus, memory, disk, system_info(), addresses)?;
+        Ok(Self { signals: Signals::Kernel, ..machine })
     }
 
     /// A machine of that size; what the simulation uses.
@@ -47,10 +57,10 @@ impl Machine {
         capacity.insert("ephemeral-storage".to_owned(), Quantity::from_value(disk / 1024 * 1024, Format::BinarySi));
         capacity.insert("pods".to_owned(), Quantity::from_value(i64::from(config.file.max_pods), Format::DecimalSi));
         let mut allocatable = capacity.clone();
+        let hard = config.file.hard_thresholds();
         let eviction = [("memory.available", "memory"), ("nodefs.available", "ephemeral-storage")];
-        let eviction = eviction
-            .into_iter()
-            .filter_map(|(signal, name)| Some((name.to_owned(), config.file.eviction_hard.get(signal)?.clone())));
+        let eviction =
+            eviction.into_iter().filter_map(|(signal, name)| Some((name.to_owned(), hard.get(signal)?.clone())));
         let reserved =
             config.file.system_reserved.clone().into_iter().chain(config.file.kube_reserved.clone()).chain(eviction);
         for (name, amount) in reserved {
@@ -67,7 +77,7 @@ impl Machine {
             allocatable.insert(name, left.unwrap_or_else(|| Quantity::from_value(0, Format::DecimalSi)));
         }
         let wire = |map: BTreeMap<String, Quantity>| map.into_iter().map(|(k, v)| (k, Wire::from(v))).collect();
-        Ok(Self { capacity: wire(capacity), allocatable: wire(allocatable), info, addresses })
+        Ok(Self { capacity: wire(capacity), allocatable: wire(allocatable), info, addresses, signals: Signals::None })
     }
 }
 

@@ -1,18 +1,19 @@
 //! The node's status: capacity, addresses, images and conditions. Written when it changes, and every
 //! five minutes so that its times show that somebody looks.
 
-use crate::{context::Context, node::machine, note};
+use crate::{context::Context, note};
 use api_types::{
     k8s_openapi::apimachinery::pkg::apis::meta::v1::Time,
     object::Watched,
     plan::{PatchStyle, Target},
 };
 use jiff::Timestamp;
-use pod_lifecycle::core::{
-    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus,
+use pod_lifecycle::{
+    core::{ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus},
+    eviction::Condition,
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Until the node is ready for the first time, upstream looks this often.
@@ -55,7 +56,9 @@ pub async fn run(context: Arc<Context>) {
                 Err(error) => tracing::warn!("cannot write the node's status: {:#}", anyhow::Error::new(error)),
             }
         }
-        tokio::time::sleep(if reporter.ready && reporter.reported.is_some() { every } else { NOT_READY_YET }).await;
+        let pause = if reporter.ready && reporter.reported.is_some() { every } else { NOT_READY_YET };
+        // Who is short of something says so at once.
+        tokio::time::timeout(pause, context.pressure.changed.notified()).await.ok();
     }
 }
 
@@ -176,68 +179,24 @@ impl Finding {
     }
 }
 
-/// Memory, disk and process ids against the eviction thresholds.
+/// What the node is short of.
 fn pressure(context: &Context) -> Vec<Finding> {
-    let thresholds = &context.config.file.eviction_hard;
-    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = machine::meminfo(&memory, "MemTotal").unwrap_or(0);
-    let memory =
-        below(thresholds, "memory.available", machine::meminfo(&memory, "MemAvailable").unwrap_or(total), total);
-    let disk =
-        machine::disk_use(&context.paths.root).map_or((0, 0), |(used, total)| (total.saturating_sub(used), total));
-    let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-    let disk = below(thresholds, "nodefs.available", size(disk.0), size(disk.1));
-    let read = |path: &str| std::fs::read_to_string(path).ok().and_then(|t| t.trim().parse::<i64>().ok()).unwrap_or(0);
-    let most = read("/proc/sys/kernel/pid_max").max(1);
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let running = load
-        .split_whitespace()
-        .nth(3)
-        .and_then(|t| t.split_once('/'))
-        .and_then(|(_, n)| n.parse::<i64>().ok())
-        .unwrap_or(0);
-    let pids = below(thresholds, "pid.available", most - running, most);
-    let finding = |kind, met, bad, good, bad_text: &str, good_text: &str| Finding {
-        kind,
-        met,
-        reason: if met { bad } else { good },
-        message: format!("kubelet has {}", if met { bad_text } else { good_text }),
+    let conditions = context.pressure.conditions();
+    let finding = |condition: Condition, bad, good, what: &str| {
+        let met = conditions.contains(&condition);
+        let (reason, how) = match (met, condition) {
+            (true, Condition::DiskPressure) => (bad, "disk pressure".to_owned()),
+            (false, Condition::DiskPressure) => (good, "no disk pressure".to_owned()),
+            (true, _) => (bad, format!("insufficient {what} available")),
+            (false, _) => (good, format!("sufficient {what} available")),
+        };
+        Finding { kind: condition.as_str(), met, reason, message: format!("kubelet has {how}") }
     };
     vec![
-        finding(
-            "MemoryPressure",
-            memory,
-            "KubeletHasInsufficientMemory",
-            "KubeletHasSufficientMemory",
-            "insufficient memory available",
-            "sufficient memory available",
-        ),
-        finding(
-            "DiskPressure",
-            disk,
-            "KubeletHasDiskPressure",
-            "KubeletHasNoDiskPressure",
-            "disk pressure",
-            "no disk pressure",
-        ),
-        finding(
-            "PIDPressure",
-            pids,
-            "KubeletHasInsufficientPID",
-            "KubeletHasSufficientPID",
-            "insufficient PID available",
-            "sufficient PID available",
-        ),
+        finding(Condition::MemoryPressure, "KubeletHasInsufficientMemory", "KubeletHasSufficientMemory", "memory"),
+        finding(Condition::DiskPressure, "KubeletHasDiskPressure", "KubeletHasNoDiskPressure", "disk"),
+        finding(Condition::PidPressure, "KubeletHasInsufficientPID", "KubeletHasSufficientPID", "PID"),
     ]
-}
-
-fn below(thresholds: &BTreeMap<String, String>, signal: &str, available: i64, total: i64) -> bool {
-    let Some(threshold) = thresholds.get(signal) else { return false };
-    let limit = match threshold.strip_suffix('%') {
-        Some(percent) => percent.parse::<f64>().map(|p| (total as f64 * p / 100.0) as i64).unwrap_or(0),
-        None => api_types::Quantity::parse(threshold).map(|q| q.value()).unwrap_or(0),
-    };
-    total > 0 && available < limit
 }
 
 /// The largest images, with the names they are known by.

@@ -1,7 +1,7 @@
 //! What a worker is told, merged: of many updates only the newest counts, so nothing queues up.
 
 use parking_lot::Mutex;
-use pod_lifecycle::core::Pod;
+use pod_lifecycle::{core::Pod, status::Verdict};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -18,6 +18,25 @@ pub struct Inbox {
     pub gone: bool,
     /// The runtime has news.
     pub poked: bool,
+    /// The mirror of a static pod has come, changed or gone.
+    pub mirror: Option<Option<Arc<Pod>>>,
+    /// The node cannot keep the pod any longer.
+    pub evicted: Option<Eviction>,
+}
+
+impl Inbox {
+    fn is_empty(&self) -> bool {
+        let Self { pod, gone, poked, mirror, evicted } = self;
+        pod.is_none() && mirror.is_none() && evicted.is_none() && !gone && !poked
+    }
+}
+
+/// Why a pod is taken away, and how much time it has for its end.
+#[derive(Clone, Debug)]
+pub struct Eviction {
+    pub verdict: Verdict,
+    /// Seconds.
+    pub grace: i64,
 }
 
 impl Mailbox {
@@ -36,12 +55,22 @@ impl Mailbox {
         self.news.notify_one();
     }
 
+    pub fn mirror(&self, mirror: Option<Arc<Pod>>) {
+        self.inbox.lock().mirror = Some(mirror);
+        self.news.notify_one();
+    }
+
+    pub fn evict(&self, eviction: Eviction) {
+        self.inbox.lock().evicted = Some(eviction);
+        self.news.notify_one();
+    }
+
     /// Waits until there is something, and takes all of it. Cancel safe.
     pub async fn take(&self) -> Inbox {
         loop {
             self.news.notified().await;
             let inbox = std::mem::take(&mut *self.inbox.lock());
-            if inbox.pod.is_some() || inbox.gone || inbox.poked {
+            if !inbox.is_empty() {
                 return inbox;
             }
         }

@@ -4,6 +4,7 @@ mod mailbox;
 mod report;
 mod source;
 mod start;
+mod statics;
 mod status_writer;
 mod stop;
 mod worker;
@@ -11,18 +12,24 @@ mod worker;
 pub use report::Report;
 pub use source::run as run_source;
 
-use crate::{context::Context, runtime::observe, volumes};
-use mailbox::Mailbox;
+use crate::{
+    context::Context,
+    runtime::observe,
+    static_pods::{self, mirrors::Mirrors},
+    volumes,
+};
+use mailbox::{Eviction, Mailbox};
 use parking_lot::Mutex;
-use pod_lifecycle::{admission, core::Pod, names, status};
+use pod_lifecycle::{admission, core::Pod, eviction, gc, names, static_pods::Succession, status};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
+use tokio::sync::Notify;
 
 /// Grace of containers whose pod nobody knows any more.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(30);
@@ -31,8 +38,12 @@ const LEFTOVER_GRACE: Duration = Duration::from_secs(30);
 pub struct Pods {
     context: Arc<Context>,
     workers: Mutex<BTreeMap<String, Handle>>,
-    /// The pods bound to this node are known: what has no worker now has no pod.
-    synced: AtomicBool,
+    succession: Mutex<Succession>,
+    mirrors: Mirrors,
+    /// A pod's containers have ended.
+    changed: Notify,
+    /// Sources of pods that have not been read yet. Once there are none, what has no worker has no pod.
+    unread: AtomicUsize,
 }
 
 struct Handle {
@@ -44,7 +55,36 @@ struct Handle {
 
 impl Pods {
     pub fn new(context: Arc<Context>) -> Arc<Self> {
-        Arc::new(Self { context, workers: Mutex::default(), synced: AtomicBool::new(false) })
+        // The API is a source, too.
+        let unread = AtomicUsize::new(1 + static_pods::sources(&context));
+        Arc::new(Self {
+            context,
+            workers: Mutex::default(),
+            succession: Mutex::default(),
+            mirrors: Mirrors::default(),
+            changed: Notify::new(),
+            unread,
+        })
+    }
+
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// Every pod of one source has its worker.
+    pub async fn source_known(&self) {
+        if self.unread.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.remove_leftovers().await;
+        }
+    }
+
+    /// The API has a pod of this node that is new or has changed.
+    fn seen_in_api(self: &Arc<Self>, pod: Arc<Pod>) {
+        if names::is_mirror(&pod) { self.mirror_seen(pod) } else { self.apply(pod) }
+    }
+
+    fn gone_from_api(&self, pod: &Pod) {
+        if names::is_mirror(pod) { self.mirror_gone(pod) } else { self.removed(pod) }
     }
 
     /// A pod of this node is new or has changed.
@@ -75,6 +115,9 @@ impl Pods {
         if known || status::is_terminal(pod) || pod.metadata.deletion_timestamp.is_some() {
             return None;
         }
+        if let Err(verdict) = eviction::admit(pod, &self.context.pressure.conditions()) {
+            return Some(verdict);
+        }
         let node = self.context.node.get("", &self.context.config.node_name);
         let node = node.map_or_else(|| crate::node::registration::object(&self.context), |n| (*n).clone());
         let others: Vec<&Pod> = workers.values().filter(|h| h.active).map(|h| &*h.pod).collect();
@@ -98,20 +141,69 @@ impl Pods {
         self.workers.lock().values().for_each(|h| h.mailbox.poke());
     }
 
-    /// Nothing of the pod runs any more: its resources are free.
+    /// Nothing of the pod is to run any more.
     fn release(&self, uid: &str) {
         if let Some(handle) = self.workers.lock().get_mut(uid) {
             handle.active = false;
         }
     }
 
-    fn forget(&self, uid: &str) {
-        self.workers.lock().remove(uid);
+    /// Pods that were accepted and are not on their way out.
+    pub fn active(&self) -> Vec<Arc<Pod>> {
+        self.workers.lock().values().filter(|h| h.active).map(|h| h.pod.clone()).collect()
+    }
+
+    /// Has a pod stopped for good. False when there is none.
+    pub fn evict(&self, uid: &str, verdict: status::Verdict, grace: i64) -> bool {
+        let workers = self.workers.lock();
+        let Some(handle) = workers.get(uid).filter(|h| h.active) else { return false };
+        handle.mailbox.evict(Eviction { verdict, grace });
+        true
+    }
+
+    /// Waits until nothing of a pod runs any more.
+    pub async fn wait_ended(&self, uid: &str, patience: Duration) {
+        let ended = async {
+            loop {
+                let changed = self.changed.notified();
+                let runs = self.context.directory.get(uid).is_some_and(|entry| entry.seen.alive() > 0);
+                if !runs && !self.active().iter().any(|pod| names::uid(pod) == uid) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(patience, ended).await.ok();
+    }
+
+    /// Removes every container of pods that are over, and what it logged.
+    pub async fn remove_ended_containers(&self) {
+        let active: BTreeSet<String> = self.active().iter().map(|pod| names::uid(pod).to_owned()).collect();
+        for entry in self.context.directory.list().into_iter().filter(|e| !active.contains(names::uid(&e.pod))) {
+            let ended = gc::dead_containers(&entry.seen, 0);
+            let ids: Vec<String> = ended.iter().map(|container| container.id.clone()).collect();
+            stop::remove_all(&self.context, &ids, &[]).await;
+            for container in ended {
+                crate::logs::remove_container(&self.context, &entry.pod, container);
+            }
+        }
+    }
+
+    /// Nothing is left of the pod. One that waited for its name may begin.
+    fn forget(self: &Arc<Self>, pod: &Pod) {
+        self.workers.lock().remove(names::uid(pod));
+        if names::is_static(pod) {
+            let next = self.succession.lock().ended(pod);
+            if let Some(next) = next {
+                self.begin_static(next);
+            }
+            self.mirrors.changed.notify_one();
+        }
     }
 
     /// Stops and removes what the runtime and the disk have of pods that are no longer this node's.
     pub async fn remove_leftovers(&self) {
-        if !self.synced.load(Ordering::Acquire) {
+        if self.unread.load(Ordering::Acquire) > 0 {
             return;
         }
         let all = match observe::everything(&*self.context.runtime).await {

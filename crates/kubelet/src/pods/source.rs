@@ -4,7 +4,7 @@ use super::Pods;
 use client::{Event, Target};
 use component::health::Flag;
 use pod_lifecycle::core::Pod;
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 pub async fn run(pods: Arc<Pods>, known: Flag) {
     let context = pods.context.clone();
@@ -16,9 +16,8 @@ pub async fn run(pods: Arc<Pods>, known: Flag) {
     while let Some(event) = changes.try_next() {
         pass_on(&pods, event);
     }
-    pods.synced.store(true, Ordering::Release);
     known.set(true);
-    pods.remove_leftovers().await;
+    pods.source_known().await;
     loop {
         pass_on(&pods, changes.next().await);
     }
@@ -26,7 +25,7 @@ pub async fn run(pods: Arc<Pods>, known: Flag) {
 
 fn pass_on(pods: &Arc<Pods>, event: Event<Pod>) {
     match event {
-        Event::Applied { new, .. } => pods.apply(new),
-        Event::Deleted(old) => pods.removed(&old),
+        Event::Applied { new, .. } => pods.seen_in_api(new),
+        Event::Deleted(old) => pods.gone_from_api(&old),
     }
 }

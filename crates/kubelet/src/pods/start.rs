@@ -230,7 +230,8 @@ impl Job {
         }
         if let Some(hook) = hook {
             let seen = started(container, start, sandbox, &id, context.clock.now());
-            let ran = self.cancel.run_until_cancelled(hooks::run(context, pod, &seen, Some(container), hook)).await;
+            let ran =
+                self.cancel.run_until_cancelled(hooks::run(context, pod, &seen, Some(container), hook, ips)).await;
             if let Some(Err(error)) = ran {
                 context.warn(regarding, "FailedPostStartHook", &format!("PostStartHook failed: {error}"));
                 let grace = termination::probe_grace(pod, &container.name, false);
@@ -260,7 +261,10 @@ impl Job {
             };
             security::check_non_root(pod, container, &user).map_err(wrong)?;
         }
-        context.services.synced().await;
+        // What the node itself runs does not wait for the API.
+        if !names::is_static(pod) {
+            context.services.synced().await;
+        }
         let links = pod.spec.as_ref().and_then(|s| s.enable_service_links).unwrap_or(true);
         let services = env::service_variables(&context.services(), names::namespace(pod), links);
         let pod_ips = if names::host_network(pod) { &context.host_ips } else { ips };

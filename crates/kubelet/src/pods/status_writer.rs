@@ -1,5 +1,7 @@
 //! Carries one pod's status to the API: only changes, one request at a time, the newest wins, and
 //! none is lost. When the pod is to go, its object is deleted after its last status has arrived.
+//!
+//! The status of a static pod goes to its mirror, whichever there is.
 
 use crate::context::Context;
 use api_types::plan::{PatchStyle, Target};
@@ -7,7 +9,7 @@ use client::Backoff;
 use parking_lot::Mutex;
 use pod_lifecycle::{
     core::{Pod, PodStatus},
-    status,
+    names, status,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, task::AbortHandle};
@@ -34,8 +36,18 @@ struct State {
     /// The revision at which `base` was true.
     revision: u64,
     delete: bool,
-    /// The object is no longer ours to write.
-    gone: bool,
+    /// The object that shows the pod.
+    shown_by: Shown,
+}
+
+#[derive(Default)]
+enum Shown {
+    /// Its own.
+    #[default]
+    Itself,
+    Mirror(Arc<Pod>),
+    /// There is none, or it is no longer ours to write.
+    Nothing,
 }
 
 enum Work {
@@ -50,8 +62,12 @@ impl Drop for StatusWriter {
 }
 
 impl StatusWriter {
-    pub fn new(context: Arc<Context>) -> Self {
+    /// `mirrored` pods have no object of their own.
+    pub fn new(context: Arc<Context>, mirrored: bool) -> Self {
         let shared = Arc::new(Shared::default());
+        if mirrored {
+            shared.state.lock().shown_by = Shown::Nothing;
+        }
         let task = tokio::spawn(run(context, shared.clone())).abort_handle();
         Self { shared, task }
     }
@@ -66,6 +82,26 @@ impl StatusWriter {
             drop(state);
             self.shared.news.notify_one();
         }
+    }
+
+    /// The mirror that there is now.
+    pub fn mirror(&self, mirror: Option<Arc<Pod>>) {
+        let mut state = self.shared.state.lock();
+        match mirror {
+            Some(mirror) => {
+                let another =
+                    !matches!(&state.shown_by, Shown::Mirror(known) if names::uid(known) == names::uid(&mirror));
+                let revision = revision(&mirror);
+                if another || revision > state.revision {
+                    state.revision = revision;
+                    state.base = mirror.status.clone();
+                    state.shown_by = Shown::Mirror(mirror);
+                }
+            }
+            None => state.shown_by = Shown::Nothing,
+        }
+        drop(state);
+        self.shared.news.notify_one();
     }
 
     pub fn write(&self, pod: Arc<Pod>, status: PodStatus) {
@@ -86,7 +122,12 @@ fn revision(pod: &Pod) -> u64 {
 impl Shared {
     fn next(&self) -> Option<Work> {
         let state = self.state.lock();
-        let (pod, wanted) = state.wanted.as_ref().filter(|_| !state.gone)?;
+        let (pod, wanted) = state.wanted.as_ref()?;
+        let pod = match &state.shown_by {
+            Shown::Itself => pod,
+            Shown::Mirror(mirror) => mirror,
+            Shown::Nothing => return None,
+        };
         match status::patch(pod, state.base.as_ref(), wanted) {
             Some(patch) => Some(Work::Patch(pod.clone(), Box::new(wanted.clone()), patch)),
             None => state.delete.then(|| Work::Delete(pod.clone())),
@@ -114,13 +155,15 @@ async fn run(context: Arc<Context>, shared: Arc<Shared>) {
             }
             Work::Delete(pod) => {
                 let target = Target { resource_version: None, ..Target::of(&*pod) };
-                context.api.delete(&target, None, Some(0)).await.map(|_| shared.state.lock().gone = true)
+                context.api.delete(&target, None, Some(0)).await.map(|_| shared.state.lock().shown_by = Shown::Nothing)
             }
         };
         match outcome {
             Ok(()) => backoff.reset(),
             // Another pod may have the name by now.
-            Err(error) if error.is_not_found() || error.is_conflict() => shared.state.lock().gone = true,
+            Err(error) if error.is_not_found() || error.is_conflict() => {
+                shared.state.lock().shown_by = Shown::Nothing;
+            }
             Err(error) => {
                 tracing::warn!("cannot write a pod's status: {:#}", anyhow::Error::new(error));
                 tokio::time::sleep(backoff.next(&context.jitter)).await;

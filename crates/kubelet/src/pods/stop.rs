@@ -73,7 +73,7 @@ async fn one(
     let spec = names::all_containers(pod).into_iter().find(|c| c.name == container.name);
     let hook = spec.as_ref().and_then(|s| s.lifecycle.as_ref()).and_then(|l| l.pre_stop.as_ref());
     if let Some(hook) = hook.filter(|_| container.is_running()) {
-        let mut work = std::pin::pin!(hooks::run(context, pod, container, spec.as_ref(), hook));
+        let mut work = std::pin::pin!(hooks::run(context, pod, container, spec.as_ref(), hook, &[]));
         loop {
             let left = Duration::try_from(deadline.borrow_and_update().duration_since(context.clock.now()))
                 .unwrap_or_default();

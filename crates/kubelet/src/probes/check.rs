@@ -23,7 +23,7 @@ pub async fn run(
     if let Some(exec) = &probe.exec {
         return command(context, container, exec.command.clone().unwrap_or_default(), timeout).await;
     }
-    let own = hooks::address(context, pod);
+    let own = hooks::address(context, pod).unwrap_or_default();
     if let Some(get) = &probe.http_get {
         let port = hooks::port(&get.port, Some(spec)).ok_or("the port has no number")?;
         let answer = tokio::time::timeout(timeout, http::get(get, &own, port, "kube-probe/1.36")).await;

@@ -59,7 +59,7 @@ pub struct Verdict {
 impl Verdict {
     /// The reason as events carry it: one of a fixed set.
     pub fn event_reason(&self) -> &'static str {
-        const KNOWN: [&str; 10] = [
+        const KNOWN: [&str; 12] = [
             "OutOfcpu",
             "OutOfmemory",
             "OutOfpods",
@@ -70,6 +70,8 @@ impl Verdict {
             "SysctlForbidden",
             "PodOSNotSupported",
             "DeadlineExceeded",
+            "Evicted",
+            "AppArmor",
         ];
         KNOWN.into_iter().find(|known| *known == self.reason).unwrap_or("UnexpectedAdmissionError")
     }

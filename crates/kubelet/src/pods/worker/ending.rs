@@ -13,7 +13,7 @@ impl Worker {
     pub(super) fn collect_garbage(&mut self) {
         let seen = self.seen.clone();
         self.collecting.retain(|id| seen.containers.iter().any(|c| c.id == *id));
-        let mut containers: Vec<_> = gc::dead_containers(&self.seen).into_iter().cloned().collect();
+        let mut containers: Vec<_> = gc::dead_containers(&self.seen, gc::KEPT).into_iter().cloned().collect();
         containers.retain(|c| self.collecting.insert(c.id.clone()));
         let sandboxes: Vec<String> = gc::dead_sandboxes(&self.seen).into_iter().map(str::to_owned).collect();
         if containers.is_empty() && sandboxes.is_empty() {
@@ -31,6 +31,7 @@ impl Worker {
 
     /// Volumes and cgroups of a pod nothing of which runs. What explains its end stays until the object goes.
     pub(super) fn clean_up(&mut self) {
+        self.pods.changed.notify_waiters();
         self.objects = Arc::default();
         self.probes = probes::Group::default();
         let (context, reports, uid) = (self.context.clone(), self.reports.0.clone(), names::uid(&self.pod).to_owned());
@@ -60,7 +61,7 @@ impl Worker {
             if let Err(error) = volumes::remove(&context, &uid) {
                 tracing::warn!(uid, "cannot remove a pod's directory: {error:#}");
             }
-            pods.forget(&uid);
+            pods.forget(&pod);
         });
     }
 }

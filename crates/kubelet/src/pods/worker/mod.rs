@@ -101,7 +101,7 @@ impl Worker {
             .map_or(pod_lifecycle::backoff::LONGEST, |d| d.0);
         let initial = pod_lifecycle::backoff::INITIAL.min(longest);
         Self {
-            writer: StatusWriter::new(context.clone()),
+            writer: StatusWriter::new(context.clone(), names::is_static(&pod)),
             status: pod.status.clone().unwrap_or_default(),
             state: State::Waiting,
             verdict,
@@ -148,7 +148,9 @@ impl Worker {
 
     async fn told(&mut self, inbox: Inbox) {
         if let Some(pod) = inbox.pod {
-            self.writer.seen_in_api(&pod);
+            if !names::is_static(&pod) {
+                self.writer.seen_in_api(&pod);
+            }
             self.pod = pod;
             self.watch_objects();
             let event = match (&self.verdict, self.pod.metadata.deletion_timestamp.is_some()) {
@@ -172,6 +174,13 @@ impl Worker {
         }
         if inbox.gone {
             self.handle(Event::ObjectGone { grace: termination::grace(&self.pod) }).await;
+        }
+        if let Some(mirror) = inbox.mirror {
+            self.writer.mirror(mirror);
+        }
+        if let Some(eviction) = inbox.evicted.filter(|_| !self.state.is_past_running()) {
+            self.verdict = Some(eviction.verdict);
+            self.handle(Event::Evicted { grace: eviction.grace }).await;
         }
         if inbox.poked {
             self.handle(Event::Tick).await;
