@@ -10,7 +10,12 @@ use api_types::{
 };
 use client::{Api, Error, Recorder, Store};
 use component::Clock;
-use scheduling::{Preemption, cluster::Resident, object::Pod, queue::Waiting};
+use scheduling::{
+    Preemption,
+    cluster::Resident,
+    object::{PREEMPTION_BY_SCHEDULER, Pod},
+    queue::Waiting,
+};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -105,7 +110,7 @@ impl Work {
         let mut condition = json!({
             "type": "DisruptionTarget",
             "status": "True",
-            "reason": "PreemptionByScheduler",
+            "reason": PREEMPTION_BY_SCHEDULER,
             "message": format!("{scheduler_name}: preempting to accommodate a higher priority pod"),
             "lastProbeTime": null,
             "lastTransitionTime": self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),

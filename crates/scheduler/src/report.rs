@@ -187,7 +187,7 @@ impl Shared {
 
     /// The pod's `PodScheduled` condition, unless it says so already.
     fn condition(&self, known: &Pod, reason: &str, message: &str) -> Option<Value> {
-        let before = known.status.not_scheduled.as_ref();
+        let before = known.status.conditions.not_scheduled.as_ref();
         let generation = Some(known.metadata.generation).filter(|generation| *generation != 0);
         if before.is_some_and(|c| c.reason == reason && c.message == message && c.observed_generation == generation) {
             return None;

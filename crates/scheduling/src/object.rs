@@ -193,10 +193,20 @@ pub struct PodStatus {
     pub start_time: Option<Time>,
     /// Where preemption has made room for the pod.
     pub nominated_node_name: Option<String>,
-    /// The condition that says why the pod waits; nothing while there is none or once it is scheduled.
-    #[serde(rename = "conditions", deserialize_with = "not_scheduled")]
-    pub not_scheduled: Option<NotScheduled>,
+    pub conditions: Conditions,
 }
+
+/// Of a pod's conditions, what the scheduler reads.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Conditions {
+    /// Why the pod waits; nothing while it has not been said or once it is scheduled.
+    pub not_scheduled: Option<NotScheduled>,
+    /// A scheduler has chosen it as a victim.
+    pub preempted: bool,
+}
+
+/// The reason of the condition `DisruptionTarget` of a victim.
+pub const PREEMPTION_BY_SCHEDULER: &str = "PreemptionByScheduler";
 
 /// A `PodScheduled` condition that is not true.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -208,17 +218,27 @@ pub struct NotScheduled {
     pub observed_generation: Option<i64>,
 }
 
-fn not_scheduled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NotScheduled>, D::Error> {
-    #[derive(Deserialize)]
-    struct Condition {
-        r#type: String,
-        status: String,
-        #[serde(flatten)]
-        rest: NotScheduled,
+impl<'de> Deserialize<'de> for Conditions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Condition {
+            r#type: String,
+            status: String,
+            #[serde(flatten)]
+            rest: NotScheduled,
+        }
+        let all: Option<Vec<Condition>> = Deserialize::deserialize(deserializer)?;
+        let mut seen = Self::default();
+        for Condition { r#type, status, rest } in all.into_iter().flatten() {
+            match (&*r#type, &*status) {
+                ("DisruptionTarget", "True") => seen.preempted = rest.reason == PREEMPTION_BY_SCHEDULER,
+                ("PodScheduled", "True") => {}
+                ("PodScheduled", _) => seen.not_scheduled = Some(rest),
+                _ => {}
+            }
+        }
+        Ok(seen)
     }
-    let conditions: Option<Vec<Condition>> = Deserialize::deserialize(deserializer)?;
-    let mut all = conditions.into_iter().flatten();
-    Ok(all.find(|c| c.r#type == "PodScheduled").filter(|c| c.status != "True").map(|c| c.rest))
 }
 
 impl Pod {

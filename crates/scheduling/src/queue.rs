@@ -62,7 +62,14 @@ impl Waiting {
     pub fn resident(&self) -> Resident {
         let held =
             Held { footprint: self.shape.footprint.clone(), peers: self.peers.clone(), volumes: self.volumes.clone() };
-        Resident { uid: self.uid.clone(), name: self.name.clone(), held, priority: self.priority, started: i64::MAX }
+        Resident {
+            uid: self.uid.clone(),
+            name: self.name.clone(),
+            held,
+            priority: self.priority,
+            started: i64::MAX,
+            preempted: false,
+        }
     }
 
     /// The two ask for the same in the same way: an attempt would end alike.

@@ -293,16 +293,17 @@ impl Scheduler {
         }
     }
 
-    /// Victims of an earlier preemption for this pod are still on their way out.
+    /// Victims of an earlier preemption for this pod are still to be deleted, or are on their way out of a node that
+    /// would do without them. Pods that leave it for other reasons promise nothing.
     fn is_being_helped(&self, pod: &Waiting, error: &FitError) -> bool {
-        let victims = self.evicting.get(&pod.uid);
-        if victims.is_some_and(|victims| victims.iter().any(|victim| self.cluster.is_placed(victim))) {
+        let stays = |victim: &Arc<str>| self.cluster.placed_as(victim).is_some_and(|known| !known.held.peers.deleting);
+        if self.evicting.get(&pod.uid).is_some_and(|victims| victims.iter().any(stays)) {
             return true;
         }
         let Some(node) = self.cluster.nominated_node(&pod.uid).filter(|node| error.resolvable.contains(node)) else {
             return false;
         };
-        let leaves = |resident: &Resident| resident.priority < pod.priority && resident.held.peers.deleting;
+        let leaves = |resident: &Resident| resident.priority < pod.priority && resident.preempted;
         self.cluster.pods_on(node).any(|(_, resident)| leaves(resident))
     }
 

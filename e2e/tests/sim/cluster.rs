@@ -31,8 +31,10 @@ use crate::{
 pub const IMAGE: &str = "docker.io/library/web:latest";
 /// What can be restarted.
 pub const BODIES: [&str; 6] = ["apiserver", "controller-manager", "scheduler", "proxy", "node-1", "node-2"];
-/// The simulation begins at this moment.
-const EPOCH: &str = "2026-01-01T00:00:00Z";
+/// Second ones of the bodies that elect a leader, which do not ask who it is.
+pub const USURPERS: [&str; 2] = ["controller-manager usurper", "scheduler usurper"];
+/// The simulation begins at this moment, in the middle of a minute.
+const EPOCH: &str = "2026-01-01T00:00:30Z";
 
 pub struct Cluster {
     seed: u64,
@@ -122,10 +124,53 @@ impl Cluster {
 
     /// Ends a body's connections, whatever is under way on them; it makes new ones.
     pub fn cut(&self, body: &str) {
-        self.bodies.iter().filter(|running| running.name == body).for_each(|running| running.lines.cut());
+        self.lines(body).iter().for_each(Lines::cut);
+    }
+
+    /// For `span` a body hears nothing: what it knows grows old, and what it writes is not confirmed.
+    pub fn deafen(&self, body: &str, span: Duration) {
+        for lines in self.lines(body) {
+            lines.hold(true);
+            tokio::spawn(async move {
+                tokio::time::sleep(span).await;
+                lines.hold(false);
+            });
+        }
+    }
+
+    /// Stops a body in the middle of its writes, after so many more things that it sends, and starts it again.
+    pub async fn restart_amid_writes(&mut self, body: &str, sent: u64, last_arrives: bool) -> anyhow::Result<()> {
+        for lines in self.lines(body) {
+            lines.light_fuse(sent, last_arrives);
+            // It may have nothing to write.
+            tokio::time::timeout(Duration::from_secs(3), lines.blown()).await.ok();
+        }
+        self.restart(body, Duration::ZERO).await
+    }
+
+    /// Starts a second one of a body that takes itself for the leader, whoever holds the lease: as one does that was
+    /// paused and has not noticed yet that its lease has gone to another.
+    pub async fn usurp(&mut self, usurper: &str) -> anyhow::Result<()> {
+        self.depose(usurper).await;
+        self.launch(usurper).await
+    }
+
+    pub async fn depose(&mut self, usurper: &str) {
+        self.kill(usurper).await;
+    }
+
+    fn lines(&self, body: &str) -> Vec<Lines> {
+        self.bodies.iter().filter(|running| running.name == body).map(|running| running.lines.clone()).collect()
+    }
+
+    pub fn clock(&self) -> TokioClock {
+        self.clock
     }
 
     pub async fn stop(&mut self) {
+        for usurper in USURPERS {
+            self.depose(usurper).await;
+        }
         for body in self.parts.bodies.iter().rev() {
             self.kill(body).await;
         }
@@ -171,38 +216,13 @@ impl Cluster {
                 self.launch_apiserver(shutdown.clone()).await?;
                 None
             }
-            "controller-manager" => {
+            "controller-manager" | "controller-manager usurper" => {
                 let connector = self.board.connector("system:kube-controller-manager", &[], &lines)?;
-                let parts = controller_manager::Parts {
-                    connector,
-                    clock,
-                    identity: format!("controller-manager-{}", self.seed),
-                    root_ca: Some("the authority".into()),
-                    signer: None,
-                };
-                let flags = [
-                    "x",
-                    "--kubeconfig",
-                    "none",
-                    "--allocate-node-cidrs",
-                    "true",
-                    "--cluster-cidr",
-                    "10.244.0.0/16",
-                    "--controllers",
-                    self.parts.controllers,
-                ];
-                let options = controller_manager::Options::try_parse_from(flags)?;
-                Some(tokio::spawn(controller_manager::run_with(parts, options, shutdown.clone())))
+                Some(self.launch_controllers(name, connector, clock, shutdown.clone())?)
             }
-            "scheduler" => {
-                let parts = scheduler::Parts {
-                    client: self.board.connector("system:kube-scheduler", &[], &lines)?.client(),
-                    clock,
-                    seed: self.seed,
-                    identity: format!("scheduler-{}", self.seed),
-                };
-                let file = scheduling::config::KubeSchedulerConfiguration::default();
-                Some(tokio::spawn(scheduler::run_with(parts, file, Checks::new(), shutdown.clone())))
+            "scheduler" | "scheduler usurper" => {
+                let client = self.board.connector("system:kube-scheduler", &[], &lines)?.client();
+                Some(self.launch_scheduler(name, client, clock, shutdown.clone()))
             }
             "proxy" => {
                 let client = self.board.connector("system:kube-proxy", &[], &lines)?.client();
@@ -217,6 +237,50 @@ impl Cluster {
         };
         self.bodies.push(Running { name: name.to_owned(), shutdown, lines, task });
         Ok(())
+    }
+
+    fn launch_controllers(
+        &self,
+        name: &str,
+        connector: client::Connector,
+        clock: Arc<dyn Clock>,
+        shutdown: Shutdown,
+    ) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+        let parts = controller_manager::Parts {
+            connector,
+            clock,
+            identity: format!("{name}-{}", self.seed),
+            root_ca: Some("the authority".into()),
+            signer: None,
+        };
+        let flags = [
+            "x",
+            "--kubeconfig",
+            "none",
+            "--allocate-node-cidrs",
+            "true",
+            "--cluster-cidr",
+            "10.244.0.0/16",
+            "--controllers",
+            self.parts.controllers,
+            "--leader-elect",
+            if USURPERS.contains(&name) { "false" } else { "true" },
+        ];
+        let options = controller_manager::Options::try_parse_from(flags)?;
+        Ok(tokio::spawn(controller_manager::run_with(parts, options, shutdown)))
+    }
+
+    fn launch_scheduler(
+        &self,
+        name: &str,
+        client: kube::Client,
+        clock: Arc<dyn Clock>,
+        shutdown: Shutdown,
+    ) -> JoinHandle<anyhow::Result<()>> {
+        let parts = scheduler::Parts { client, clock, seed: self.seed, identity: format!("{name}-{}", self.seed) };
+        let mut file = scheduling::config::KubeSchedulerConfiguration::default();
+        file.leader_election.leader_elect = !USURPERS.contains(&name);
+        tokio::spawn(scheduler::run_with(parts, file, Checks::new(), shutdown))
     }
 
     async fn launch_apiserver(&self, shutdown: Shutdown) -> anyhow::Result<()> {

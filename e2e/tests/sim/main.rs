@@ -1,7 +1,8 @@
 //! The whole system in one process: the very bodies that the binaries run, over in-memory streams, on a memory store and
 //! fake container runtimes, under a clock that stands still until everyone waits.
 //!
-//! A run is a seed. Each seed restarts every body once, at moments it chooses, while a Deployment comes up; then the
+//! A run is a seed. Each seed restarts every body once, at moments it chooses, while a Deployment comes up; in every third
+//! run there are two controller managers and two schedulers meanwhile that each take themselves for the leader. Then the
 //! invariants must hold. The controllers of workloads are put to the test on their own ([`workloads`]). `KOGGE_SEEDS=1000` runs more seeds, `KOGGE_SEED=17` one.
 
 mod batch;
@@ -20,7 +21,7 @@ use std::{
 };
 
 use chance::Chance;
-use cluster::{BODIES, Cluster};
+use cluster::{BODIES, Cluster, USURPERS};
 use serde_json::{Value, json};
 
 const REPLICAS: usize = 3;
@@ -80,7 +81,16 @@ async fn deployment_through_restarts(seed: u64) -> anyhow::Result<()> {
     chance.shuffle(&mut bodies);
     for body in bodies {
         tokio::time::sleep(Duration::from_millis(chance.below(3000))).await;
-        cluster.restart(body, Duration::from_millis(chance.below(2000))).await?;
+        if seed.is_multiple_of(3) {
+            cluster.usurp(USURPERS[chance.below(2) as usize]).await?;
+        }
+        match chance.below(3) {
+            0 => cluster.restart_amid_writes(body, chance.below(12), chance.below(2) == 0).await?,
+            _ => cluster.restart(body, Duration::from_millis(chance.below(2000))).await?,
+        }
+    }
+    for usurper in USURPERS {
+        cluster.depose(usurper).await;
     }
 
     let up = async {

@@ -71,6 +71,8 @@ fn bound(call: &Call<'_>, current: &Current, binding: &Value) -> Result<Value, S
     {
         value::set(&mut bound, &["metadata", "annotations", key], text.clone());
     }
+    // It has got its place: what it was meant for is no news any more.
+    value::remove(&mut bound, &["status", "nominatedNodeName"]);
     set_scheduled(&mut bound, &call.core().timestamp());
     Ok(bound)
 }

@@ -24,9 +24,13 @@ fn binding(node: &str) -> Value {
 async fn a_pod_is_bound_once() {
     let api = with_pod().await;
     let mut on_node = api.watch("/api/v1/pods?watch=1&fieldSelector=spec.nodeName%3Dn1").await;
+    let meant = json!({"status": {"nominatedNodeName": "n3"}});
+    let meant = api.patch(&format!("{POD}/status"), "merge", meant).await.expect(200);
+    assert_eq!(meant["status"]["nominatedNodeName"], "n3");
     api.post(&format!("{POD}/binding"), binding("n1")).await.expect(201);
     let pod = api.get(POD).await.expect(200);
     assert_eq!(pod["spec"]["nodeName"], "n1");
+    assert_eq!(pod["status"]["nominatedNodeName"], Value::Null, "it has its place");
     let scheduled = &pod["status"]["conditions"][0];
     assert_eq!((&scheduled["type"], &scheduled["status"]), (&json!("PodScheduled"), &json!("True")));
     assert_eq!(on_node.brief().await, ("ADDED".to_owned(), "p".to_owned()));

@@ -28,6 +28,8 @@ pub struct Resident {
     pub priority: i32,
     /// When it started, in seconds since 1970; `i64::MAX` until it has.
     pub started: i64,
+    /// It is being deleted to make room for a more important one.
+    pub preempted: bool,
 }
 
 /// The place of a pod in the list of all.
@@ -73,6 +75,10 @@ impl Cluster {
         self.by_uid.get(uid).is_some_and(|id| self.placed(*id).is_some_and(|pod| pod.assumed))
     }
 
+    pub fn placed_as(&self, uid: &str) -> Option<&Resident> {
+        self.resident(*self.by_uid.get(uid)?)
+    }
+
     /// The number of pods that have a node.
     pub fn pods(&self) -> usize {
         self.by_uid.len()
@@ -90,6 +96,7 @@ impl Cluster {
             volumes: Volumes::of(pod),
         };
         let priority = pod.spec.priority.unwrap_or(0);
+        let preempted = pod.is_deleting() && pod.status.conditions.preempted;
         let started = pod.status.start_time.as_ref().map_or(i64::MAX, |time| time.0.as_second());
         let node = self.row_for(node);
         if let Some(id) = self.by_uid.get(&*pod.metadata.uid)
@@ -97,7 +104,7 @@ impl Cluster {
             && (known.node, known.resident.priority) == (node, priority)
             && known.resident.held.is_same(&held)
         {
-            known.resident.started = started;
+            (known.resident.started, known.resident.preempted) = (started, preempted);
             let first = std::mem::replace(&mut known.assumed, false);
             return PodChange { freed: None, placed: first.then_some((node, held)) };
         }
@@ -108,6 +115,7 @@ impl Cluster {
             held: held.clone(),
             priority,
             started,
+            preempted,
         };
         self.insert(resident, node, false);
         PodChange { freed, placed: Some((node, held)) }

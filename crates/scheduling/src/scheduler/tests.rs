@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 mod preemption;
+mod preemption_model;
 
 use super::*;
 use crate::config::KubeSchedulerConfiguration;

@@ -62,7 +62,7 @@ impl Workload for Daemons {
         }
     }
 
-    fn always(&self, seen: &Seen) -> anyhow::Result<()> {
+    fn always(&mut self, seen: &Seen) -> anyhow::Result<()> {
         let mut by_node: BTreeMap<&str, usize> = BTreeMap::new();
         for pod in seen.pods(self.name).into_iter().filter(|pod| !ended(pod)) {
             if self.surge == 0 || pod["metadata"]["deletionTimestamp"].is_null() {
@@ -71,7 +71,7 @@ impl Workload for Daemons {
                 *by_node.entry(node.unwrap_or_default()).or_default() += 1;
             }
         }
-        let most = 1 + self.surge as usize;
+        let most = (1 + self.surge as usize) * seen.leaders as usize;
         ensure!(by_node.values().all(|pods| *pods <= most), "{}: {by_node:?}", self.name);
         Ok(())
     }

@@ -61,8 +61,8 @@ impl Workload for Deployments {
         }
     }
 
-    fn always(&self, seen: &Seen) -> anyhow::Result<()> {
-        let (active, most) = (seen.active(self.name).len() as u64, self.most + SURGE);
+    fn always(&mut self, seen: &Seen) -> anyhow::Result<()> {
+        let (active, most) = (seen.active(self.name).len() as u64, (self.most + SURGE) * seen.leaders);
         ensure!(active <= most, "{}: {active} pods, {most} were the most ever wanted", self.name);
         Ok(())
     }

@@ -1,13 +1,17 @@
 //! Every kind of workload through random operations and faults, with the API server and the controllers alone: what the
 //! scheduler and the kubelets would do is done by [`nodes`], quickly and without mercy.
 //!
-//! A run is a seed: it scales, changes templates, deletes and breaks pods, pauses, taints nodes, and meanwhile restarts
-//! the API server and the controllers or cuts their connections, so that answers and watches are lost. What may never
-//! happen is looked at after every step; when the disturbances are over, every workload must reach what it wants, and
-//! then nothing may change any more.
+//! A run is a seed: it scales, changes templates, deletes, evicts and breaks pods, pauses, taints nodes, and meanwhile
+//! restarts the API server and the controllers, also in the middle of their writes, cuts their connections, so that
+//! answers and watches are lost, lets their caches grow old, and changes objects under their hands. In every third run a
+//! second controller manager takes itself for the leader for a while. What may never happen is looked at after every step;
+//! when the disturbances are over, every workload must reach what it wants, and then nothing may change any more.
 
+mod cron_job;
 mod daemon_set;
 mod deployment;
+mod disruption;
+mod job;
 mod nodes;
 mod replicas;
 mod scale;
@@ -20,15 +24,19 @@ use serde_json::{Value, json};
 
 use crate::{
     chance::Chance,
-    cluster::{Admin, Cluster, Part},
+    cluster::{Admin, Cluster, Part, USURPERS},
     for_each_seed,
 };
 
 const NAMESPACE: &str = "/api/v1/namespaces/default";
 const APPS: &str = "/apis/apps/v1/namespaces/default";
+const BATCH: &str = "/apis/batch/v1/namespaces/default";
+const POLICY: &str = "/apis/policy/v1/namespaces/default";
 /// Workloads of one run.
 const AT_ONCE: usize = 2;
-const STEPS: u64 = 20;
+const STEPS: u64 = 24;
+/// Leaders at one time in a run in which there may be two.
+const TWO_LEADERS: u64 = 2;
 /// Simulated time within which every workload must have what it wants.
 const LIMIT: Duration = Duration::from_secs(300);
 /// Simulated time of quiet after which nothing may have changed.
@@ -36,15 +44,16 @@ const QUIET: Duration = Duration::from_secs(60);
 
 const SMALL: Part = Part {
     bodies: &["apiserver", "controller-manager"],
-    controllers: "daemonset-controller,deployment-controller,replicaset-controller,replicationcontroller-controller,\
-                  serviceaccount-controller,statefulset-controller",
+    controllers: "cronjob-controller,daemonset-controller,deployment-controller,disruption-controller,job-controller,\
+                  replicaset-controller,replicationcontroller-controller,serviceaccount-controller,\
+                  statefulset-controller",
 };
 /// With those that delete what is owned by what is gone; they watch every kind, which makes a restart dear.
 const COLLECTING: Part = Part {
     bodies: &["apiserver", "controller-manager"],
-    controllers: "daemonset-controller,deployment-controller,replicaset-controller,replicationcontroller-controller,\
-                  serviceaccount-controller,statefulset-controller,garbage-collector-controller,\
-                  persistentvolumeclaim-protection-controller",
+    controllers: "cronjob-controller,daemonset-controller,deployment-controller,disruption-controller,job-controller,\
+                  replicaset-controller,replicationcontroller-controller,serviceaccount-controller,\
+                  statefulset-controller,garbage-collector-controller,persistentvolumeclaim-protection-controller",
 };
 
 /// One object of the kind under test and what is to be said of it.
@@ -53,8 +62,16 @@ trait Workload {
     fn objects(&self) -> Vec<(String, Value)>;
     /// What a user does next.
     fn disturb(&mut self, chance: &mut Chance, seen: &Seen) -> Change;
+    /// What a user does last, for the rest to come to an end.
+    fn conclude(&self) -> Change {
+        Change::Nothing
+    }
+    /// The longest pause between two things that happen, in milliseconds.
+    fn pace(&self) -> u64 {
+        1500
+    }
     /// What holds at every moment.
-    fn always(&self, seen: &Seen) -> anyhow::Result<()>;
+    fn always(&mut self, seen: &Seen) -> anyhow::Result<()>;
     /// What holds in the end.
     fn finally(&self, seen: &Seen) -> anyhow::Result<()>;
 }
@@ -62,6 +79,8 @@ trait Workload {
 enum Change {
     Patch(String, Value),
     Delete(String),
+    /// Of pods, at the same time.
+    Evict(Vec<String>),
     Nothing,
 }
 
@@ -71,12 +90,16 @@ struct Seen {
     pods: Vec<Value>,
     nodes: Vec<Value>,
     claims: Vec<Value>,
-    /// Of all kinds of workloads, and their revisions.
+    /// Of all kinds of workloads, their revisions and budgets.
     sets: Vec<Value>,
+    /// How many take themselves for the leader, at most.
+    leaders: u64,
+    /// How the nodes have ended pods.
+    ended: nodes::Ended,
 }
 
 impl Seen {
-    async fn now(admin: &Admin) -> anyhow::Result<Self> {
+    async fn now(admin: &Admin, nodes: &nodes::Nodes, leaders: u64) -> anyhow::Result<Self> {
         let list = async |path: String| -> anyhow::Result<Vec<Value>> {
             let mut list = admin.get(&path).await?;
             let Value::Array(items) = list["items"].take() else { return Ok(Vec::new()) };
@@ -90,6 +113,9 @@ impl Seen {
             ("StatefulSet", format!("{APPS}/statefulsets")),
             ("DaemonSet", format!("{APPS}/daemonsets")),
             ("ControllerRevision", format!("{APPS}/controllerrevisions")),
+            ("Job", format!("{BATCH}/jobs")),
+            ("CronJob", format!("{BATCH}/cronjobs")),
+            ("PodDisruptionBudget", format!("{POLICY}/poddisruptionbudgets")),
         ] {
             for mut set in list(path).await? {
                 // The items of a list need not say what they are.
@@ -102,6 +128,8 @@ impl Seen {
             nodes: list("/api/v1/nodes".to_owned()).await?,
             claims: list(format!("{NAMESPACE}/persistentvolumeclaims")).await?,
             sets,
+            leaders,
+            ended: nodes.ended(),
         })
     }
 
@@ -202,39 +230,53 @@ async fn random_operations(seed: u64) -> anyhow::Result<()> {
         Box::new(deployment::Deployments::recreating()),
         Box::new(replicas::Replicas::set()),
         Box::new(replicas::Replicas::controller()),
+        Box::new(job::Jobs::counting()),
+        Box::new(job::Jobs::indexed()),
+        Box::new(cron_job::Schedule::new(["Allow", "Forbid", "Replace"][chance.below(3) as usize])),
     ];
+    let leaders = if seed.is_multiple_of(3) { TWO_LEADERS } else { 1 };
+    if leaders == 1 {
+        // Who else scales down knows nothing of budgets.
+        workloads.push(Box::new(disruption::Guarded::default()));
+    }
     // A few at a time: seeds are many.
     chance.shuffle(&mut workloads);
     workloads.truncate(AT_ONCE);
     for (path, object) in nodes::objects().into_iter().chain(workloads.iter().flat_map(|workload| workload.objects())) {
         cluster.admin.create(&path, &object).await?;
     }
-    let nodes = nodes::Nodes::start(cluster.admin.clone(), seed);
+    let nodes = nodes::Nodes::start(&cluster, seed);
+    let pace = workloads.iter().map(|workload| workload.pace()).max().unwrap_or_default();
     for _ in 0..STEPS {
-        tokio::time::sleep(Duration::from_millis(chance.below(1500))).await;
-        let Ok(seen) = Seen::now(&cluster.admin).await else { continue };
-        for workload in &workloads {
+        tokio::time::sleep(Duration::from_millis(chance.below(pace))).await;
+        let Ok(seen) = Seen::now(&cluster.admin, &nodes, leaders).await else { continue };
+        for workload in &mut workloads {
             workload.always(&seen)?;
         }
         nodes.check()?;
-        match chance.below(10) {
-            0 => cluster.restart("apiserver", Duration::from_millis(chance.below(1000))).await?,
-            1 => cluster.restart("controller-manager", Duration::from_millis(chance.below(1000))).await?,
-            2 => cluster.cut("controller-manager"),
-            _ => {
-                let number = chance.below(workloads.len() as u64) as usize;
-                let change = workloads[number].disturb(&mut chance, &seen);
-                carry_out(&cluster.admin, change).await;
-            }
+        if chance.below(5) < 2 {
+            disrupt(&mut cluster, &mut chance, &seen).await?;
+        } else {
+            let number = chance.below(workloads.len() as u64) as usize;
+            let change = workloads[number].disturb(&mut chance, &seen);
+            carry_out(&cluster.admin, change).await.ok();
         }
     }
-    let settled = settle(&cluster, &workloads).await;
-    let seen = Seen::now(&cluster.admin).await?;
+    cluster.depose(CONTROLLERS[1]).await;
+    nodes.hurry();
+    for workload in &workloads {
+        while let Err(error) = carry_out(&cluster.admin, workload.conclude()).await {
+            anyhow::ensure!(!error.to_string().contains("422"), "{error:#}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    let settled = settle(&cluster, &nodes, leaders, &mut workloads).await;
+    let seen = Seen::now(&cluster.admin, &nodes, leaders).await?;
     settled.with_context(|| format!("not settled within {LIMIT:?}: {}", summary(&seen)))?;
     nodes.check()?;
     nodes.stop().await;
     tokio::time::sleep(QUIET).await;
-    let after = Seen::now(&cluster.admin).await?;
+    let after = Seen::now(&cluster.admin, &nodes, leaders).await?;
     anyhow::ensure!(
         after == seen,
         "nothing happens, yet objects changed: {} and then {}",
@@ -245,21 +287,78 @@ async fn random_operations(seed: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a user does may fail: the server may be away, the pod be gone.
-async fn carry_out(admin: &Admin, change: Change) {
-    let outcome = match change {
-        Change::Patch(path, patch) => admin.patch(&path, &patch).await,
-        Change::Delete(path) => admin.delete(&path, None).await,
-        Change::Nothing => return,
-    };
-    drop(outcome);
+/// The leader, and the other one that takes itself for it.
+const CONTROLLERS: [&str; 2] = ["controller-manager", USURPERS[0]];
+
+/// A fault.
+async fn disrupt(cluster: &mut Cluster, chance: &mut Chance, seen: &Seen) -> anyhow::Result<()> {
+    let leader = CONTROLLERS[chance.below(seen.leaders) as usize];
+    match chance.below(8) {
+        0 => cluster.restart("apiserver", Duration::from_millis(chance.below(1000))).await?,
+        1 => cluster.restart(CONTROLLERS[0], Duration::from_millis(chance.below(1000))).await?,
+        2 | 3 => cluster.restart_amid_writes(CONTROLLERS[0], chance.below(12), chance.below(2) == 0).await?,
+        4 => cluster.cut(leader),
+        5 => cluster.deafen(leader, Duration::from_millis(chance.below(6000))),
+        6 if seen.leaders == 1 => meddle(&cluster.admin, seen).await,
+        _ if seen.leaders == 1 => cluster.cut(leader),
+        6 => cluster.depose(CONTROLLERS[1]).await,
+        _ => cluster.usurp(CONTROLLERS[1]).await?,
+    }
+    Ok(())
 }
 
-async fn settle(cluster: &Cluster, workloads: &[Box<dyn Workload>]) -> anyhow::Result<()> {
+/// Somebody else writes everything that the controllers write too: what they know of it is outdated.
+async fn meddle(admin: &Admin, seen: &Seen) {
+    let sets = seen.sets.iter().filter_map(|set| {
+        let collection = match set["kind"].as_str()? {
+            "ReplicationController" => format!("{NAMESPACE}/replicationcontrollers"),
+            "Job" => format!("{BATCH}/jobs"),
+            "CronJob" => format!("{BATCH}/cronjobs"),
+            "PodDisruptionBudget" => format!("{POLICY}/poddisruptionbudgets"),
+            kind => format!("{APPS}/{}s", kind.to_lowercase()),
+        };
+        Some(format!("{collection}/{}", name(set)))
+    });
+    let pods = seen.pods.iter().map(|pod| format!("{NAMESPACE}/pods/{}", name(pod)));
+    for (number, path) in sets.chain(pods).enumerate() {
+        let touched = json!({"metadata": {"annotations": {"test/touched": number.to_string()}}});
+        carry_out(admin, Change::Patch(path, touched)).await.ok();
+    }
+}
+
+/// What a user does may fail: the server may be away, the pod be gone.
+async fn carry_out(admin: &Admin, change: Change) -> anyhow::Result<()> {
+    match change {
+        Change::Patch(path, patch) => admin.patch(&path, &patch).await.map(drop),
+        Change::Delete(path) => admin.delete(&path, None).await.map(drop),
+        Change::Evict(pods) => {
+            let evictions = pods.iter().map(|path| async move {
+                let (_, name) = path.rsplit_once('/').unwrap_or_default();
+                let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
+                admin.post(&format!("{path}/eviction"), &eviction).await
+            });
+            futures::future::join_all(evictions).await;
+            Ok(())
+        }
+        Change::Nothing => Ok(()),
+    }
+}
+
+async fn settle(
+    cluster: &Cluster,
+    nodes: &nodes::Nodes,
+    leaders: u64,
+    workloads: &mut [Box<dyn Workload>],
+) -> anyhow::Result<()> {
     let begun = tokio::time::Instant::now();
     loop {
-        let outcome = match Seen::now(&cluster.admin).await {
-            Ok(seen) => workloads.iter().try_for_each(|workload| workload.always(&seen).and(workload.finally(&seen))),
+        let outcome = match Seen::now(&cluster.admin, nodes, leaders).await {
+            Ok(seen) => {
+                for workload in &mut *workloads {
+                    workload.always(&seen)?;
+                }
+                workloads.iter().try_for_each(|workload| workload.finally(&seen))
+            }
             Err(error) => Err(error),
         };
         match outcome {

@@ -1,16 +1,20 @@
 //! The scheduler and the kubelets, as far as the controllers can tell: pods are bound, run, fail, stop.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use component::{Clock, TokioClock};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::{NAMESPACE, ended, name, ready};
-use crate::{chance::Chance, cluster::Admin};
+use super::{NAMESPACE, cron_job, ended, name, ready};
+use crate::{
+    chance::Chance,
+    cluster::{Admin, Cluster},
+};
 
 const NODES: [&str; 4] = ["node-a", "node-b", "node-c", "node-d"];
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -28,43 +32,66 @@ pub fn any(chance: &mut Chance) -> String {
     format!("/api/v1/nodes/{}", NODES[chance.below(NODES.len() as u64) as usize])
 }
 
+/// The pods of jobs that have ended on their nodes: by job, their uids and whether they succeeded.
+pub type Ended = BTreeMap<String, BTreeSet<(String, bool)>>;
+
 pub struct Nodes {
     task: JoinHandle<()>,
+    record: Arc<Mutex<Record>>,
+}
+
+#[derive(Default)]
+struct Record {
     /// What was seen that may never be.
-    wrong: Arc<Mutex<Option<String>>>,
+    wrong: Option<String>,
+    ended: Ended,
+    hurry: bool,
 }
 
 impl Nodes {
-    pub fn start(admin: Admin, seed: u64) -> Self {
-        let wrong = Arc::default();
+    pub fn start(cluster: &Cluster, seed: u64) -> Self {
+        let record = Arc::default();
         let actor = Actor {
-            admin,
+            admin: cluster.admin.clone(),
+            clock: cluster.clock(),
             chance: Chance::new(seed.wrapping_mul(31)),
             running: BTreeMap::new(),
-            wrong: Arc::clone(&wrong),
+            record: Arc::clone(&record),
         };
-        Self { task: tokio::spawn(actor.run()), wrong }
+        Self { task: tokio::spawn(actor.run()), record }
+    }
+
+    pub fn ended(&self) -> Ended {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).ended.clone()
+    }
+
+    /// From now on everything ends soon.
+    pub fn hurry(&self) {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).hurry = true;
     }
 
     pub fn check(&self) -> anyhow::Result<()> {
-        match self.wrong.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        match self.record.lock().unwrap_or_else(PoisonError::into_inner).wrong.as_ref() {
             Some(wrong) => anyhow::bail!("{wrong}"),
             None => Ok(()),
         }
     }
 
-    pub async fn stop(self) {
+    pub async fn stop(&self) {
         self.task.abort();
-        self.task.await.ok();
+        while !self.task.is_finished() {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
 struct Actor {
     admin: Admin,
+    clock: TokioClock,
     chance: Chance,
     /// The uids of the pods whose containers run, by name.
     running: BTreeMap<String, String>,
-    wrong: Arc<Mutex<Option<String>>>,
+    record: Arc<Mutex<Record>>,
 }
 
 impl Actor {
@@ -84,6 +111,14 @@ impl Actor {
 
     async fn act(&mut self, pod: &Value) -> anyhow::Result<()> {
         let path = format!("{NAMESPACE}/pods/{}", name(pod));
+        let job = pod["metadata"]["labels"]["batch.kubernetes.io/job-name"].as_str();
+        if let Some(job) = job.filter(|_| ended(pod)) {
+            self.note_end(
+                job,
+                pod["metadata"]["uid"].as_str().unwrap_or_default(),
+                pod["status"]["phase"] == "Succeeded",
+            );
+        }
         if !pod["metadata"]["deletionTimestamp"].is_null() {
             if self.chance.below(3) == 0 {
                 self.running.remove(name(pod));
@@ -101,7 +136,48 @@ impl Actor {
         if !ready(pod) && self.chance.below(2) == 0 {
             return self.make_ready(pod, &path).await;
         }
+        let job = pod["metadata"]["labels"]["batch.kubernetes.io/job-name"].as_str();
+        if let Some(job) = job.filter(|_| ready(pod))
+            && self.ends(job)
+        {
+            return self.end(pod, &path, job).await;
+        }
         Ok(())
+    }
+
+    /// Pods of a CronJob take about a minute while it goes on.
+    fn ends(&mut self, job: &str) -> bool {
+        let hurry = self.record.lock().unwrap_or_else(PoisonError::into_inner).hurry;
+        self.chance.below(if job.starts_with(cron_job::NAME) && !hurry { 120 } else { 4 }) == 0
+    }
+
+    /// The containers of a job's pod have done their work, or have failed for the first two times.
+    async fn end(&mut self, pod: &Value, path: &str, job: &str) -> anyhow::Result<()> {
+        let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
+        let fails = self.chance.below(3) == 0 && {
+            let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+            record.ended.get(job).is_none_or(|ended| ended.iter().filter(|(_, succeeded)| !succeeded).count() < 2)
+        };
+        let now = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let state = json!({"terminated": {"exitCode": u8::from(fails), "finishedAt": now, "startedAt": now}});
+        let container =
+            json!({"name": "main", "state": state, "ready": false, "restartCount": 0, "image": "", "imageID": ""});
+        let status = json!({"phase": if fails { "Failed" } else { "Succeeded" }, "containerStatuses": [container],
+            "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": now}]});
+        // Not if it has been deleted meanwhile.
+        let metadata = json!({"uid": uid, "resourceVersion": pod["metadata"]["resourceVersion"]});
+        let patch = json!({"metadata": metadata, "status": status});
+        let told = self.admin.patch(&format!("{path}/status"), &patch).await;
+        // An answer that was lost is looked for with the next look.
+        if told.is_ok() {
+            self.note_end(job, uid, !fails);
+        }
+        told.map(drop)
+    }
+
+    fn note_end(&self, job: &str, uid: &str, succeeded: bool) {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.ended.entry(job.to_owned()).or_default().insert((uid.to_owned(), succeeded));
     }
 
     async fn bind(&mut self, pod: &Value, path: &str) -> anyhow::Result<()> {
@@ -120,7 +196,7 @@ impl Actor {
             && other != uid
         {
             let wrong = format!("two pods {} run at once", name(pod));
-            *self.wrong.lock().unwrap_or_else(PoisonError::into_inner) = Some(wrong);
+            self.record.lock().unwrap_or_else(PoisonError::into_inner).wrong = Some(wrong);
         }
         let condition =
             json!({"type": "Ready", "status": "True", "lastTransitionTime": pod["metadata"]["creationTimestamp"]});

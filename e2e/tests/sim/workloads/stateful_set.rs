@@ -70,7 +70,7 @@ impl Workload for Sets {
         }
     }
 
-    fn always(&self, seen: &Seen) -> anyhow::Result<()> {
+    fn always(&mut self, seen: &Seen) -> anyhow::Result<()> {
         for pod in seen.pods(self.name) {
             let ordinal = self.ordinal(pod);
             ensure!(ordinal.is_some_and(|ordinal| ordinal < self.most), "{} is none of {}", name(pod), self.most);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn at_priority(priority: i32, amount: &str) -> Value {
+pub(super) fn at_priority(priority: i32, amount: &str) -> Value {
     let mut spec = cpu(amount);
     spec["priority"] = json!(priority);
     spec
@@ -16,7 +16,7 @@ fn running(world: &mut World, name: &str, node: &str, priority: i32, amount: &st
     world.pod_with(name, spec, json!({"startTime": started}));
 }
 
-fn budget(world: &mut World, app: &str, allowed: i64) {
+pub(super) fn budget(world: &mut World, app: &str, allowed: i64) {
     let budget = json!({"metadata": {"namespace": "default", "name": app}, "spec": {"selector": {"matchLabels": {"app": app}}},
         "status": {"disruptionsAllowed": allowed}});
     world.scheduler.cluster_mut().set_budget(&serde_json::from_value(budget).unwrap());
@@ -126,6 +126,26 @@ fn victims_on_their_way_out_are_waited_for() {
     world.later(60);
     world.scheduler.remove_pod("low-1", world.now);
     world.expect("high→n1");
+}
+
+#[test]
+fn pods_that_leave_for_other_reasons_are_not_waited_for() {
+    /// A pod waits for its room on `n0`; the victim has gone, and another pod there is being deleted for this reason.
+    fn check(reason: &str, want: &str) {
+        let mut world = World::new(&[node("2"), node("2")]);
+        running(&mut world, "n1-low", "n1", 1, "2", 0);
+        let mut spec = at_priority(0, "2");
+        spec["nodeName"] = json!("n0");
+        let metadata = json!({"name": "leaving", "namespace": "default", "uid": "leaving",
+            "deletionTimestamp": "1970-01-01T00:00:00Z"});
+        let condition = json!({"type": "DisruptionTarget", "status": "True", "reason": reason});
+        let leaving = json!({"metadata": metadata, "spec": spec, "status": {"conditions": [condition]}});
+        world.scheduler.apply_pod(&serde_json::from_value(leaving).unwrap(), world.now);
+        world.pod_with("high", at_priority(5, "2"), json!({"nominatedNodeName": "n0"}));
+        assert!(world.next().unwrap().starts_with(want), "{reason}");
+    }
+    check("PreemptionByScheduler", "high: 0/2 nodes are available: 2 Insufficient cpu. preemption: not eligible");
+    check("EvictionByEvictionAPI", "high: evicts leaving from n0");
 }
 
 #[test]
