@@ -5,7 +5,7 @@
 //! stores answer from what they have meanwhile.
 
 use std::{
-    any::{Any, TypeId},
+    any::TypeId,
     borrow::Cow,
     collections::HashMap,
     sync::{
@@ -32,10 +32,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{
     api::{Api, Error, METADATA, METADATA_LIST},
     backoff::{Backoff, Jitter},
-    store::{Shared, Store},
+    cache::{Cache, Cached},
+    store::Store,
 };
 
-const PAGE: u32 = 1000;
+/// As upstream: a page is in memory as text, and as objects.
+const PAGE: u32 = 500;
 /// The server ends a watch after this time, up to twice as much.
 const WATCH_FOR: Duration = Duration::from_secs(300);
 /// A watch that the server has not ended by then is dead.
@@ -102,7 +104,7 @@ struct Inner {
     jitter: Jitter,
     outage: Outage,
     shutdown: Shutdown,
-    stores: Mutex<HashMap<(TypeId, Target), Box<dyn Any + Send + Sync>>>,
+    stores: Mutex<HashMap<(TypeId, Target), Known>>,
 }
 
 /// What the watches of a process know together: one line tells of an outage, one of its end, and the first watch that
@@ -150,8 +152,8 @@ impl Drop for Failing<'_> {
 }
 
 /// What the registry remembers of a store without keeping it alive.
-struct Known<K> {
-    shared: Arc<Shared<K>>,
+struct Known {
+    cache: Arc<Cache>,
     watch: Weak<DropGuard>,
 }
 
@@ -175,24 +177,33 @@ impl Informers {
     pub fn store_of<K: Object>(&self, target: Target) -> Store<K> {
         let mut stores = self.0.stores.lock();
         let key = (TypeId::of::<K>(), target);
-        if let Some(known) = stores.get(&key).and_then(|known| known.downcast_ref::<Known<K>>())
+        if let Some(known) = stores.get(&key)
             && let Some(watch) = known.watch.upgrade()
         {
-            return Store::new(known.shared.clone(), watch);
+            return Store::new(known.cache.clone(), watch);
         }
-        let token: CancellationToken = self.0.shutdown.child().token().clone();
-        let shared = Arc::new(Shared::new());
-        let watch = Arc::new(token.clone().drop_guard());
-        let keeper = Keeper { inner: self.0.clone(), target: key.1.clone(), shared: shared.clone() };
-        tokio::spawn(async move {
-            token.run_until_cancelled(keeper.run()).await;
-        });
-        stores.insert(key, Box::new(Known { shared: shared.clone(), watch: Arc::downgrade(&watch) }));
-        Store::new(shared, watch)
+        let (cache, watch) = self.0.keep(key.1.clone(), decode::<K>);
+        stores.insert(key, Known { cache: cache.clone(), watch: Arc::downgrade(&watch) });
+        Store::new(cache, watch)
     }
 
     pub fn api(&self) -> &Api {
         &self.0.api
+    }
+}
+
+type Decode = fn(&RawValue) -> serde_json::Result<Arc<dyn Cached>>;
+
+impl Inner {
+    /// Begins to fill a cache; it is kept up to date until the guard is dropped.
+    fn keep(self: &Arc<Self>, target: Target, decode: Decode) -> (Arc<Cache>, Arc<DropGuard>) {
+        let token: CancellationToken = self.shutdown.child().token().clone();
+        let (cache, watch) = (Arc::new(Cache::new()), Arc::new(token.clone().drop_guard()));
+        let keeper = Keeper { inner: self.clone(), target, decode, cache: cache.clone() };
+        tokio::spawn(async move {
+            token.run_until_cancelled(keeper.run()).await;
+        });
+        (cache, watch)
     }
 }
 
@@ -206,14 +217,15 @@ enum Ended {
     Failed(anyhow::Error),
 }
 
-/// The task behind one store.
-struct Keeper<K> {
+/// The task behind one store; of the type of its objects it knows only how to decode them.
+struct Keeper {
     inner: Arc<Inner>,
     target: Target,
-    shared: Arc<Shared<K>>,
+    decode: Decode,
+    cache: Arc<Cache>,
 }
 
-impl<K: Object> Keeper<K> {
+impl Keeper {
     async fn run(self) {
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         let outage = &self.inner.outage;
@@ -224,7 +236,7 @@ impl<K: Object> Keeper<K> {
             let ended = if listed {
                 tokio::select! {
                     ended = self.watch(&mut failing) => ended,
-                    () = self.shared.list_again.notified() => Ended::Expired,
+                    () = self.cache.list_again.notified() => Ended::Expired,
                 }
             } else {
                 match self.list().await {
@@ -235,7 +247,7 @@ impl<K: Object> Keeper<K> {
                     Err(error) => Ended::Failed(error.into()),
                 }
             };
-            self.shared.lost();
+            self.cache.lost();
             if begun.elapsed() > LIVED {
                 backoff.reset();
             }
@@ -276,12 +288,12 @@ impl<K: Object> Keeper<K> {
             let page: Page<'_> = serde_json::from_slice(&body).map_err(Error::Unreadable)?;
             objects.reserve(page.items.len());
             for item in page.items {
-                objects.push(decode::<K>(item).map_err(Error::Unreadable)?);
+                objects.push((self.decode)(item).map_err(Error::Unreadable)?);
             }
             token = page.metadata.continue_token.into_owned();
             if token.is_empty() {
                 let revision = page.metadata.resource_version.parse().unwrap_or_default();
-                self.shared.replace(objects, revision);
+                self.cache.replace(objects, revision);
                 return Ok(());
             }
         }
@@ -291,7 +303,7 @@ impl<K: Object> Keeper<K> {
         let allowed = self.inner.jitter.spread(WATCH_FOR, 1.0);
         let query = format!(
             "watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={}",
-            self.shared.revision(),
+            self.cache.revision(),
             allowed.as_secs()
         );
         let accept = if self.target.metadata_only { METADATA } else { "application/json" };
@@ -299,7 +311,7 @@ impl<K: Object> Keeper<K> {
         let reading = async {
             match self.inner.api.open(request, Bytes::new()).await {
                 Ok(answer) => {
-                    self.shared.heard();
+                    self.cache.heard();
                     failing.ends();
                     self.read(answer.into_body()).await
                 }
@@ -341,13 +353,13 @@ impl<K: Object> Keeper<K> {
     fn line(&self, line: &[u8]) -> Result<(), Ended> {
         let change: Line<'_> = serde_json::from_slice(line).map_err(|error| Ended::Failed(error.into()))?;
         let object =
-            || decode::<K>(change.object).map_err(|error| Ended::Failed(self.undecodable(change.object, error)));
+            || (self.decode)(change.object).map_err(|error| Ended::Failed(self.undecodable(change.object, error)));
         match &*change.kind {
-            "ADDED" | "MODIFIED" => self.shared.apply(object()?),
-            "DELETED" => self.shared.delete(&object()?),
+            "ADDED" | "MODIFIED" => self.cache.apply(object()?),
+            "DELETED" => self.cache.delete(&*object()?),
             "BOOKMARK" => {
                 let mark: Identity = parse(change.object)?;
-                self.shared.reach(mark.metadata.resource_version.parse().unwrap_or_default());
+                self.cache.reach(mark.metadata.resource_version.parse().unwrap_or_default());
             }
             "ERROR" => {
                 let status: Status = parse(change.object)?;
@@ -383,10 +395,10 @@ fn parse<'a, T: Deserialize<'a>>(object: &'a RawValue) -> Result<T, Ended> {
     serde_json::from_str(object.get()).map_err(|error| Ended::Failed(error.into()))
 }
 
-fn decode<K: Object>(object: &RawValue) -> serde_json::Result<K> {
+fn decode<K: Object>(object: &RawValue) -> serde_json::Result<Arc<dyn Cached>> {
     let mut object: K = serde_json::from_str(object.get())?;
     object.slim();
-    Ok(object)
+    Ok(Arc::new(object))
 }
 
 /// Adds `&name=value`, percent-encoded.

@@ -7,6 +7,7 @@
 pub mod access;
 mod api;
 mod backoff;
+mod cache;
 mod connect;
 mod credentials;
 mod dial;

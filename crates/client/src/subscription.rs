@@ -9,42 +9,44 @@ use api_types::object::Object;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::store::{Event, Name, Store};
+use crate::{
+    cache::{Cached, Name},
+    store::{Event, Store},
+};
 
 /// Changes, in the order in which objects changed first since they were last seen.
 pub struct Subscription<K> {
-    waiting: Arc<Waiting<K>>,
-    ready: VecDeque<Event<K>>,
+    waiting: Arc<Waiting>,
+    ready: VecDeque<Event<dyn Cached>>,
     _store: Store<K>,
 }
 
-struct Waiting<K> {
-    state: Mutex<Merged<K>>,
+struct Waiting {
+    state: Mutex<Merged>,
     news: Notify,
 }
 
 /// Changes not yet seen, at most one an object.
-struct Merged<K> {
+struct Merged {
     order: VecDeque<(Name, Name)>,
-    changes: HashMap<(Name, Name), Change<K>>,
+    changes: HashMap<(Name, Name), Change>,
 }
 
-struct Change<K> {
+struct Change {
     /// What the subscriber saw last.
-    seen: Option<Arc<K>>,
-    now: Option<Arc<K>>,
+    seen: Option<Arc<dyn Cached>>,
+    now: Option<Arc<dyn Cached>>,
 }
 
-impl<K> Default for Merged<K> {
+impl Default for Merged {
     fn default() -> Self {
         Self { order: VecDeque::new(), changes: HashMap::new() }
     }
 }
 
-impl<K: Object> Merged<K> {
-    fn merge(&mut self, event: &Event<K>) {
-        let object = event.object();
-        let place = (Name::from(object.namespace()), Name::from(object.name()));
+impl Merged {
+    fn merge(&mut self, event: &Event<dyn Cached>) {
+        let place = event.object().identity().place();
         let (before, now) = match event {
             Event::Applied { old, new } => (old.clone(), Some(new.clone())),
             Event::Deleted(object) => (Some(object.clone()), None),
@@ -57,14 +59,14 @@ impl<K: Object> Merged<K> {
         }
     }
 
-    fn pop(&mut self, ready: &mut VecDeque<Event<K>>) -> bool {
+    fn pop(&mut self, ready: &mut VecDeque<Event<dyn Cached>>) -> bool {
         let Some(change) = self.order.pop_front().and_then(|place| self.changes.remove(&place)) else {
             return false;
         };
         match (change.seen, change.now) {
             (None, None) => {}
             (Some(seen), None) => ready.push_back(Event::Deleted(seen)),
-            (Some(seen), Some(now)) if seen.uid() != now.uid() => {
+            (Some(seen), Some(now)) if seen.identity().uid != now.identity().uid => {
                 ready.push_back(Event::Deleted(seen));
                 ready.push_back(Event::Applied { old: None, new: now });
             }
@@ -75,11 +77,11 @@ impl<K: Object> Merged<K> {
 }
 
 /// The store's end of a subscription.
-pub(crate) struct Mailbox<K>(Weak<Waiting<K>>);
+pub(crate) struct Mailbox(Weak<Waiting>);
 
-impl<K: Object> Mailbox<K> {
+impl Mailbox {
     /// False when nobody listens any more.
-    pub(crate) fn put(&self, event: &Event<K>) -> bool {
+    pub(crate) fn put(&self, event: &Event<dyn Cached>) -> bool {
         let Some(waiting) = self.0.upgrade() else { return false };
         waiting.state.lock().merge(event);
         waiting.news.notify_one();
@@ -88,10 +90,11 @@ impl<K: Object> Mailbox<K> {
 }
 
 impl<K: Object> Subscription<K> {
-    pub(crate) fn new(store: Store<K>) -> (Self, Mailbox<K>) {
+    pub(crate) fn new(store: Store<K>) -> Self {
         let waiting = Arc::new(Waiting { state: Mutex::new(Merged::default()), news: Notify::new() });
         let mailbox = Mailbox(Arc::downgrade(&waiting));
-        (Self { waiting, ready: VecDeque::new(), _store: store }, mailbox)
+        store.cache.while_wanted(Box::new(move |event| mailbox.put(event)));
+        Self { waiting, ready: VecDeque::new(), _store: store }
     }
 
     /// The next change; waits for it. Cancel safe.
@@ -111,6 +114,6 @@ impl<K: Object> Subscription<K> {
                 break;
             }
         }
-        self.ready.pop_front()
+        self.ready.pop_front().map(Event::typed)
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::Stream;
+use futures::{FutureExt as _, Stream, future::BoxFuture};
 use http::{Request, Response};
 use http_body::{Frame, SizeHint};
 use hyper::{body::Incoming, service::service_fn};
@@ -112,11 +112,37 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(&self, request: Request<Incoming>, peer: Arc<Peer>) -> impl Future<Output = Response<Body>> + Send;
 }
 
+/// A [`Handler`] without its type, so that there is one copy of HTTP in a program, and idle connections keep no place
+/// for the state of requests.
+trait Answer: Send + Sync {
+    fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Arc<Peer>) -> BoxFuture<'static, Response<Body>>;
+}
+
+impl<H: Handler> Answer for H {
+    fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Arc<Peer>) -> BoxFuture<'static, Response<Body>> {
+        Box::pin(async move { self.handle(request, peer).await })
+    }
+}
+
+/// A connection of whatever kind.
+trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
 /// Accepts connections until shutdown begins, then lets open requests finish for at most `drain`.
-pub async fn listen<H: Handler>(
+pub async fn listen(
     listener: TcpListener,
     tls: Option<ServerTls>,
-    handler: Arc<H>,
+    handler: Arc<impl Handler>,
+    shutdown: Shutdown,
+    drain: Duration,
+) {
+    accept(listener, tls, handler, shutdown, drain).await;
+}
+
+async fn accept(
+    listener: TcpListener,
+    tls: Option<ServerTls>,
+    handler: Arc<dyn Answer>,
     shutdown: Shutdown,
     drain: Duration,
 ) {
@@ -137,7 +163,7 @@ pub async fn listen<H: Handler>(
                 tracing::debug!(%error, "cannot set TCP_NODELAY");
             }
             match tls {
-                None => run(tcp, Peer { address: Some(address), ..Peer::default() }, handler, watcher).await,
+                None => run(Box::new(tcp), Peer { address: Some(address), ..Peer::default() }, handler, watcher).await,
                 Some(tls) => match handshake(tcp, address, &tls).await {
                     Ok((stream, peer)) => run(stream, peer, handler, watcher).await,
                     Err(error) => tracing::debug!(%address, "TLS handshake failed: {error:#}"),
@@ -154,15 +180,15 @@ pub async fn listen<H: Handler>(
 }
 
 /// Serves one stream, of whatever kind, until it ends or shutdown begins.
-pub async fn stream<H: Handler>(
+pub async fn stream(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
-    handler: Arc<H>,
+    handler: Arc<impl Handler>,
     shutdown: Shutdown,
 ) {
     let graceful = GracefulShutdown::new();
     let watcher = graceful.watcher();
-    let connection = tokio::spawn(run(io, peer, handler, watcher));
+    let connection = tokio::spawn(run(Box::new(io), peer, handler, watcher));
     let aborted = connection.abort_handle();
     tokio::select! {
         _ = connection => {}
@@ -174,30 +200,18 @@ pub async fn stream<H: Handler>(
     }
 }
 
-async fn handshake(
-    tcp: TcpStream,
-    address: SocketAddr,
-    tls: &ServerTls,
-) -> anyhow::Result<(tokio_rustls::server::TlsStream<TcpStream>, Peer)> {
+async fn handshake(tcp: TcpStream, address: SocketAddr, tls: &ServerTls) -> anyhow::Result<(Box<dyn Io>, Peer)> {
     let mut stream = timeout(PATIENCE, TlsAcceptor::from(tls.config()).accept(tcp)).await??;
     stream.get_mut().1.set_buffer_limit(Some(BUFFER));
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let identity = certificate.map(tls::identity).transpose()?;
     let certificate = certificate.map(|c| Bytes::copy_from_slice(c));
-    Ok((stream, Peer { address: Some(address), identity, certificate }))
+    Ok((Box::new(stream), Peer { address: Some(address), identity, certificate }))
 }
 
-async fn run<H: Handler>(
-    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: Peer,
-    handler: Arc<H>,
-    watcher: hyper_util::server::graceful::Watcher,
-) {
+async fn run(io: Box<dyn Io>, peer: Peer, handler: Arc<dyn Answer>, watcher: hyper_util::server::graceful::Watcher) {
     let peer = Arc::new(peer);
-    let service = service_fn(move |request| {
-        let (handler, peer) = (handler.clone(), peer.clone());
-        async move { Ok::<_, Infallible>(handler.handle(request, peer).await) }
-    });
+    let service = service_fn(move |request| handler.clone().answer(request, peer.clone()).map(Ok::<_, Infallible>));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE).half_close(true).max_buf_size(BUFFER);
     builder

@@ -121,7 +121,7 @@ impl Collector {
         self.executor.observe(resource, &store);
         let brings_kinds = (&*resource.group, &*resource.plural) == DEFINITIONS;
         store.on_event({
-            let (graph, queue, resource) = (self.graph.clone(), self.queue.clone(), resource.clone());
+            let (graph, queue, resource) = (self.graph.clone(), self.queue.clone(), Arc::new(resource.clone()));
             let changed = self.definitions_changed.clone();
             move |event| {
                 if brings_kinds {

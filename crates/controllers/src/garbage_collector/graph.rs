@@ -1,6 +1,9 @@
 //! Who owns whom.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
 
 use api_types::{
     k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference, names::split_api_version, object::Resource,
@@ -13,10 +16,17 @@ type Uid = Box<str>;
 /// Owners that were seen to be gone; the oldest are forgotten beyond this number, and would be asked for again.
 const REMEMBERED: usize = 10_000;
 
+/// Shares both with whoever watches.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    pub resource: Resource,
-    pub meta: ObjectMeta,
+    pub resource: Arc<Resource>,
+    object: Arc<Object>,
+}
+
+impl Node {
+    pub fn meta(&self) -> &ObjectMeta {
+        &self.object.metadata
+    }
 }
 
 /// All objects that exist, and the references between them.
@@ -52,12 +62,12 @@ impl Graph {
     }
 
     /// An object is there, new or changed. Returns the uids that may have work by now.
-    pub fn seen(&mut self, resource: &Resource, object: &Object) -> Vec<Uid> {
+    pub fn seen(&mut self, resource: &Arc<Resource>, object: &Arc<Object>) -> Vec<Uid> {
         let meta = &object.metadata;
         let uid = meta.uid.clone();
-        let before = self.nodes.insert(uid.clone(), Node { resource: resource.clone(), meta: meta.clone() });
+        let before = self.nodes.insert(uid.clone(), Node { resource: resource.clone(), object: object.clone() });
         self.gone.remove(&uid);
-        let was = before.as_ref().map(|node| node.meta.owner_references.as_slice()).unwrap_or_default();
+        let was = before.as_ref().map(|node| node.meta().owner_references.as_slice()).unwrap_or_default();
         if was != meta.owner_references {
             self.link(&uid, was, &meta.owner_references);
         }
@@ -65,7 +75,7 @@ impl Graph {
         if self.owners_need_a_look(meta) || meta.in_foreground() || (meta.deleting() && meta.has(ORPHAN)) {
             work.push(uid.clone());
         }
-        let began = meta.in_foreground() && before.as_ref().is_none_or(|node| !node.meta.in_foreground());
+        let began = meta.in_foreground() && before.as_ref().is_none_or(|node| !node.meta().in_foreground());
         if began {
             work.extend(self.dependents.get(&uid).into_iter().flatten().cloned());
         }
@@ -77,10 +87,10 @@ impl Graph {
     /// An object is gone. Returns the uids that may have work by now.
     pub fn removed(&mut self, uid: &str) -> Vec<Uid> {
         let Some(node) = self.nodes.remove(uid) else { return Vec::new() };
-        self.link(uid, &node.meta.owner_references, &[]);
+        self.link(uid, &node.meta().owner_references, &[]);
         self.known_gone(uid);
         let mut work: Vec<Uid> = self.dependents.get(uid).into_iter().flatten().cloned().collect();
-        let owners = node.meta.owner_references.iter();
+        let owners = node.meta().owner_references.iter();
         work.extend(owners.filter(|owner| self.waits(owner)).map(|owner| Uid::from(owner.uid.as_str())));
         work
     }
@@ -88,10 +98,10 @@ impl Graph {
     /// A kind is no longer served. Its objects are not known any more, which does not mean that they are gone.
     pub fn unwatched(&mut self, resource: &Resource) {
         let of_kind: Vec<Uid> =
-            self.nodes.iter().filter(|(_, node)| node.resource == *resource).map(|(uid, _)| uid.clone()).collect();
+            self.nodes.iter().filter(|(_, node)| *node.resource == *resource).map(|(uid, _)| uid.clone()).collect();
         for uid in of_kind {
             if let Some(node) = self.nodes.remove(&uid) {
-                self.link(&uid, &node.meta.owner_references, &[]);
+                self.link(&uid, &node.meta().owner_references, &[]);
             }
         }
     }
@@ -103,7 +113,7 @@ impl Graph {
                 && split_api_version(&owner.api_version).0 == resource.group
                 && !self.nodes.contains_key(owner.uid.as_str())
         };
-        let waiting = self.nodes.iter().filter(|(_, node)| node.meta.owner_references.iter().any(names_it));
+        let waiting = self.nodes.iter().filter(|(_, node)| node.meta().owner_references.iter().any(names_it));
         waiting.map(|(uid, _)| uid.clone()).collect()
     }
 
@@ -136,10 +146,10 @@ impl Graph {
     fn owners_need_a_look(&self, meta: &ObjectMeta) -> bool {
         meta.owner_references
             .iter()
-            .any(|owner| self.nodes.get(owner.uid.as_str()).is_none_or(|owner| owner.meta.in_foreground()))
+            .any(|owner| self.nodes.get(owner.uid.as_str()).is_none_or(|owner| owner.meta().in_foreground()))
     }
 
     fn waits(&self, owner: &OwnerReference) -> bool {
-        self.nodes.get(owner.uid.as_str()).is_some_and(|owner| owner.meta.in_foreground())
+        self.nodes.get(owner.uid.as_str()).is_some_and(|owner| owner.meta().in_foreground())
     }
 }

@@ -22,10 +22,10 @@ enum Owner {
 impl Graph {
     pub fn decide(&self, uid: &str, mapping: Mapping<'_>) -> Verdict {
         let Some(node) = self.node(uid) else { return Verdict::Do(Plan::default()) };
-        if node.meta.deleting() {
-            return Verdict::Do(if node.meta.has(ORPHAN) {
+        if node.meta().deleting() {
+            return Verdict::Do(if node.meta().has(ORPHAN) {
                 self.orphan(node)
-            } else if node.meta.has(FOREGROUND) {
+            } else if node.meta().has(FOREGROUND) {
                 self.foreground(node)
             } else {
                 Plan::default()
@@ -37,7 +37,7 @@ impl Graph {
     /// Deletes the object when none of its owners is left, or takes off the references that mean nothing.
     fn collect(&self, node: &Node, mapping: Mapping<'_>) -> Verdict {
         let mut plan = Plan::default();
-        let references = &node.meta.owner_references;
+        let references = &node.meta().owner_references;
         if references.is_empty() {
             return Verdict::Do(plan);
         }
@@ -54,10 +54,10 @@ impl Graph {
             }
             return Verdict::Do(plan);
         }
-        let blocked = owners.contains(&Owner::Waiting) && self.dependents(&node.meta.uid).next().is_some();
-        let propagation = if blocked || node.meta.has(FOREGROUND) {
+        let blocked = owners.contains(&Owner::Waiting) && self.dependents(&node.meta().uid).next().is_some();
+        let propagation = if blocked || node.meta().has(FOREGROUND) {
             Propagation::Foreground
-        } else if node.meta.has(ORPHAN) {
+        } else if node.meta().has(ORPHAN) {
             Propagation::Orphan
         } else {
             Propagation::Background
@@ -69,7 +69,7 @@ impl Graph {
     /// Says that an owner is in another namespace, where it owns nothing.
     fn stray(&self, node: &Node, owner: &OwnerReference) -> Option<Note> {
         let found = self.node(&owner.uid)?;
-        let (theirs, ours) = (&found.meta.namespace, &node.meta.namespace);
+        let (theirs, ours) = (&found.meta().namespace, &node.meta().namespace);
         if theirs.is_empty() || ours.is_empty() || theirs == ours {
             return None;
         }
@@ -81,8 +81,8 @@ impl Graph {
             api_version: Some(node.resource.api_version()),
             kind: Some(node.resource.kind.to_string()),
             namespace: Some(ours.to_string()),
-            name: Some(node.meta.name.to_string()),
-            uid: Some(node.meta.uid.to_string()),
+            name: Some(node.meta().name.to_string()),
+            uid: Some(node.meta().uid.to_string()),
             ..ObjectReference::default()
         };
         Some(Note::warning(regarding, "OwnerRefInvalidNamespace", text))
@@ -90,13 +90,13 @@ impl Graph {
 
     fn owner(&self, node: &Node, owner: &OwnerReference, mapping: Mapping<'_>) -> Owner {
         if let Some(found) = self.node(&owner.uid) {
-            if node.meta.namespace.is_empty() && !found.meta.namespace.is_empty() {
+            if node.meta().namespace.is_empty() && !found.meta().namespace.is_empty() {
                 // A cluster's object cannot be owned by a namespace's: the reference is wrong, the object is not.
                 return Owner::Solid;
             }
             // In another namespace it is not what the reference says.
-            let visible = found.meta.namespace.is_empty() || found.meta.namespace == node.meta.namespace;
-            return match (visible, found.meta.in_foreground() && owner.block_owner_deletion == Some(true)) {
+            let visible = found.meta().namespace.is_empty() || found.meta().namespace == node.meta().namespace;
+            return match (visible, found.meta().in_foreground() && owner.block_owner_deletion == Some(true)) {
                 (false, _) => Owner::Absent,
                 (true, true) => Owner::Waiting,
                 (true, false) => Owner::Solid,
@@ -107,11 +107,11 @@ impl Graph {
         }
         // A kind that is not served may be served later: never take that for absence.
         let Some(resource) = mapping(&owner.api_version, &owner.kind) else { return Owner::Solid };
-        if resource.namespaced && node.meta.namespace.is_empty() {
+        if resource.namespaced && node.meta().namespace.is_empty() {
             // A cluster's object cannot be owned by a namespace's; which one is meant cannot be told.
             return Owner::Solid;
         }
-        let namespace = if resource.namespaced { &*node.meta.namespace } else { "" };
+        let namespace = if resource.namespaced { &*node.meta().namespace } else { "" };
         let mut target = Target::named(resource, namespace, &owner.name);
         target.uid = Some(owner.uid.clone());
         Owner::Ask(target)
@@ -122,12 +122,12 @@ impl Graph {
         let mut plan = Plan::default();
         let blocks = |dependent: &Node| {
             dependent
-                .meta
+                .meta()
                 .owner_references
                 .iter()
-                .any(|owner| *owner.uid == *node.meta.uid && owner.block_owner_deletion == Some(true))
+                .any(|owner| *owner.uid == *node.meta().uid && owner.block_owner_deletion == Some(true))
         };
-        if !self.dependents(&node.meta.uid).any(blocks) {
+        if !self.dependents(&node.meta().uid).any(blocks) {
             plan.write(without(node, FOREGROUND));
         }
         plan
@@ -138,10 +138,10 @@ impl Graph {
         let mut plan = Plan::default();
         let release = |dependent: &Node| {
             let others: Vec<_> =
-                dependent.meta.owner_references.iter().filter(|owner| *owner.uid != *node.meta.uid).collect();
+                dependent.meta().owner_references.iter().filter(|owner| *owner.uid != *node.meta().uid).collect();
             Step::from(patch(dependent, json!({"metadata": {"ownerReferences": others}})))
         };
-        plan.stage(Pace::Together, self.dependents(&node.meta.uid).map(release));
+        plan.stage(Pace::Together, self.dependents(&node.meta().uid).map(release));
         plan.write(without(node, ORPHAN));
         plan
     }
@@ -150,11 +150,11 @@ impl Graph {
 /// The object as it was seen: neither another of its name nor a later state.
 fn target(node: &Node) -> Target {
     Target {
-        resource: node.resource.clone(),
-        namespace: node.meta.namespace.to_string(),
-        name: node.meta.name.to_string(),
-        uid: Some(node.meta.uid.to_string()),
-        resource_version: Some(node.meta.resource_version.to_string()),
+        resource: (*node.resource).clone(),
+        namespace: node.meta().namespace.to_string(),
+        name: node.meta().name.to_string(),
+        uid: Some(node.meta().uid.to_string()),
+        resource_version: Some(node.meta().resource_version.to_string()),
     }
 }
 
@@ -163,12 +163,14 @@ fn patch(node: &Node, body: serde_json::Value) -> Write {
 }
 
 fn without(node: &Node, finalizer: &str) -> Write {
-    let others: Vec<_> = node.meta.finalizers.iter().filter(|own| &***own != finalizer).collect();
+    let others: Vec<_> = node.meta().finalizers.iter().filter(|own| &***own != finalizer).collect();
     patch(node, json!({"metadata": {"finalizers": others}}))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use api_types::object::Resource;
 
@@ -183,7 +185,7 @@ mod tests {
         let child = json!({"metadata": {"name": "child", "namespace": "here", "uid": "c", "resourceVersion": "2",
             "ownerReferences": reference}});
         for object in [owner, child] {
-            graph.seen(&THINGS, &serde_json::from_value(object).unwrap());
+            graph.seen(&Arc::new(THINGS), &Arc::new(serde_json::from_value(object).unwrap()));
         }
         let Verdict::Do(plan) = graph.decide("c", &|_, _| Some(THINGS)) else { panic!("asks") };
         assert!(matches!(plan.writes().collect::<Vec<_>>()[..], [Write::Delete { .. }]));

@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use api_types::plan::{PatchStyle, Propagation, Write};
 use serde_json::{Value, json};
@@ -97,7 +100,7 @@ impl Collector {
             if self.known.get(name) != Some(value) {
                 self.known.insert(name.clone(), value.clone());
                 let object: Object = serde_json::from_value(value.clone()).unwrap();
-                self.queue.extend(self.graph.seen(&THINGS, &object));
+                self.queue.extend(self.graph.seen(&Arc::new(THINGS), &Arc::new(object)));
             }
         }
     }
@@ -229,7 +232,7 @@ fn kinds_come_and_go() {
         serde_json::from_value(json!({ "metadata": metadata })).unwrap()
     };
     let mut graph = Graph::default();
-    graph.seen(&THINGS, &object("dependent", Some("owner")));
+    graph.seen(&Arc::new(THINGS), &Arc::new(object("dependent", Some("owner"))));
     let unknown = |_: &str, _: &str| None;
     assert_eq!(graph.decide("dependent-uid", &unknown), Verdict::Do(Plan::default()));
     assert_eq!(graph.watched(&THINGS), Vec::<Box<str>>::new());
@@ -237,7 +240,7 @@ fn kinds_come_and_go() {
     let known = |_: &str, _: &str| Some(WIDGETS);
     assert!(matches!(graph.decide("dependent-uid", &known), Verdict::Ask(owner) if owner.name == "owner"));
 
-    graph.seen(&WIDGETS, &object("owner", None));
+    graph.seen(&Arc::new(WIDGETS), &Arc::new(object("owner", None)));
     assert_eq!(graph.watched(&WIDGETS), Vec::<Box<str>>::new());
     graph.unwatched(&WIDGETS);
     assert_eq!(graph.len(), 1);
