@@ -10,7 +10,7 @@ use k8s_openapi::{
     ClusterResourceScope, NamespaceResourceScope,
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use crate::names::{GroupVersionKind, GroupVersionResource};
 
@@ -108,13 +108,20 @@ pub struct Meta<A = NoAnnotations> {
     pub creation_timestamp: Option<Time>,
     pub deletion_timestamp: Option<Time>,
     pub deletion_grace_period_seconds: Option<i64>,
+    #[serde(deserialize_with = "exact")]
     pub owner_references: Vec<OwnerReference>,
+    #[serde(deserialize_with = "exact")]
     pub finalizers: Vec<String>,
 }
 
 /// Keeps no annotation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 pub struct NoAnnotations {}
+
+/// A list in a cache: without the room in which it has grown, which is for four elements at least.
+pub fn exact<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Box::<[T]>::deserialize(deserializer).map(Vec::from)
+}
 
 impl<A> Meta<A> {
     /// The owner that manages this object, if any.

@@ -12,7 +12,7 @@ use api_types::{
         apimachinery::pkg::apis::meta::v1::Time,
     },
     object,
-    object::{Meta, Object as _},
+    object::{Meta, Object as _, exact},
     watched,
 };
 use jiff::Timestamp;
@@ -49,8 +49,11 @@ pub struct PodSpec {
     pub hostname: Box<str>,
     pub subdomain: Box<str>,
     pub restart_policy: Box<str>,
+    #[serde(deserialize_with = "exact")]
     pub containers: Vec<Container>,
+    #[serde(deserialize_with = "exact")]
     pub init_containers: Vec<Container>,
+    #[serde(deserialize_with = "exact")]
     pub tolerations: Vec<Toleration>,
     pub affinity: Option<Box<Affinity>>,
     /// Of the volumes only those that are claims.
@@ -119,6 +122,7 @@ pub struct NodeTerm {
 #[serde(rename_all = "camelCase", default)]
 pub struct Container {
     pub restart_policy: Option<Box<str>>,
+    #[serde(deserialize_with = "exact")]
     pub ports: Vec<ContainerPort>,
 }
 
@@ -126,12 +130,15 @@ pub struct Container {
 #[serde(rename_all = "camelCase", default)]
 pub struct PodStatus {
     pub phase: Box<str>,
+    #[serde(deserialize_with = "exact")]
     pub conditions: Vec<PodCondition>,
     #[serde(rename = "podIP")]
     pub pod_ip: Box<str>,
-    #[serde(rename = "podIPs")]
+    #[serde(rename = "podIPs", deserialize_with = "exact")]
     pub pod_ips: Vec<PodIP>,
+    #[serde(deserialize_with = "exact")]
     pub container_statuses: Vec<ContainerStatus>,
+    #[serde(deserialize_with = "exact")]
     pub init_container_statuses: Vec<ContainerStatus>,
 }
 

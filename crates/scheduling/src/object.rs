@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use api_types::{
-    Quantity,
+    FlatMap, Quantity,
     k8s_openapi::{
         api::core::v1::{NodeSelector, PreferredSchedulingTerm, Taint, Toleration},
         apimachinery::pkg::apis::meta::v1::{LabelSelector, Time},
     },
     object,
-    object::Meta,
+    object::{Meta, exact},
     watched,
 };
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
-pub type ResourceList = BTreeMap<String, Quantity>;
+pub type ResourceList = FlatMap<Quantity>;
 pub type Labels = BTreeMap<String, String>;
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -35,14 +35,18 @@ pub struct PodSpec {
     pub preemption_policy: Option<String>,
     pub node_selector: BTreeMap<String, String>,
     pub affinity: Option<Affinity>,
+    #[serde(deserialize_with = "exact")]
     pub tolerations: Vec<Toleration>,
+    #[serde(deserialize_with = "exact")]
     pub containers: Vec<Container>,
+    #[serde(deserialize_with = "exact")]
     pub init_containers: Vec<Container>,
     pub overhead: ResourceList,
     /// The pod's own requests, which override the sum of its containers (KEP-2837).
     pub resources: Option<ResourceRequirements>,
     pub scheduling_gates: Vec<SchedulingGate>,
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
+    #[serde(deserialize_with = "binding")]
     pub volumes: Vec<Volume>,
     pub resource_claims: Vec<IgnoredAny>,
 }
@@ -130,7 +134,7 @@ pub struct TopologySpreadConstraint {
     pub match_label_keys: Vec<String>,
 }
 
-/// Only the sources that bind a pod to a place or to a device of its node.
+/// Only the sources that bind a pod to a place or to a device of its node; volumes without any are not kept.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Volume {
@@ -142,6 +146,23 @@ pub struct Volume {
     pub aws_elastic_block_store: Option<AwsDisk>,
     pub iscsi: Option<Iscsi>,
     pub rbd: Option<Rbd>,
+}
+
+impl Volume {
+    fn binds(&self) -> bool {
+        self.persistent_volume_claim.is_some()
+            || self.ephemeral.is_some()
+            || self.csi.is_some()
+            || self.gce_persistent_disk.is_some()
+            || self.aws_elastic_block_store.is_some()
+            || self.iscsi.is_some()
+            || self.rbd.is_some()
+    }
+}
+
+fn binding<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Volume>, D::Error> {
+    let volumes: Option<Vec<Volume>> = Deserialize::deserialize(deserializer)?;
+    Ok(volumes.into_iter().flatten().filter(Volume::binds).collect::<Box<[_]>>().into_vec())
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -289,6 +310,7 @@ pub struct NodeSpec {
 #[serde(default)]
 pub struct NodeStatus {
     pub allocatable: ResourceList,
+    #[serde(deserialize_with = "exact")]
     pub images: Vec<ContainerImage>,
 }
 

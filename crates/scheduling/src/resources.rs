@@ -24,7 +24,7 @@ pub struct Resources {
 impl Resources {
     pub fn from_list(list: &ResourceList) -> Self {
         let mut sum = Self::default();
-        for (name, quantity) in list {
+        for (name, quantity) in list.iter() {
             sum.add(name, amount(name, quantity));
         }
         sum
@@ -108,7 +108,7 @@ fn amount(name: &str, quantity: &Quantity) -> i64 {
 pub fn of_pod(pod: &Pod) -> Resources {
     let mut sum = total(pod, |container| Resources::from_list(&container.resources.requests));
     if let Some(own) = &pod.spec.resources {
-        for (name, quantity) in &own.requests {
+        for (name, quantity) in own.requests.iter() {
             if let Some(slot) = sum.slot(name) {
                 *slot = amount(name, quantity);
             }

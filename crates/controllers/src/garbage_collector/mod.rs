@@ -13,7 +13,7 @@ mod tests;
 use api_types::{
     k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time},
     object,
-    object::Resource,
+    object::{Resource, exact},
     plan::{Plan, Target},
 };
 use serde::Deserialize;
@@ -38,7 +38,9 @@ pub struct ObjectMeta {
     pub namespace: Box<str>,
     pub uid: Box<str>,
     pub resource_version: Box<str>,
+    #[serde(deserialize_with = "exact")]
     pub owner_references: Vec<OwnerReference>,
+    #[serde(deserialize_with = "exact")]
     pub finalizers: Vec<Box<str>>,
     pub deletion_timestamp: Option<Time>,
 }
