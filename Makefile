@@ -42,7 +42,7 @@ test: ## Run every test: brains, contracts, simulation, real etcd, real cluster
 test-long: build ## Run simulation, cache model and linearizability over many more seeds
 	@KOGGE_SEEDS=1000 cargo test --release -p e2e --test sim
 	@KOGGE_SEEDS=5000 cargo test --release -p store --test model
-	@KOGGE_SEEDS=120 cargo test --release -p e2e --test linear
+	@KOGGE_SEEDS=120 KOGGE_SECONDS=60 cargo test --release -p e2e --test linear
 
 fuzz: ## Run the fuzz targets, a minute each (SECONDS=600 for longer)
 	@hack/fuzz.sh $(or $(SECONDS),60)

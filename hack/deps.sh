@@ -9,7 +9,7 @@
 # was, and the services that came with this installation stay off at the next boot.
 set -eu
 
-packages="gcc libc6-dev mold protobuf-compiler libprotobuf-dev
+packages="make gcc libc6-dev mold protobuf-compiler libprotobuf-dev
 	etcd-server containerd runc nftables conntrack iproute2 busybox nginx-light ca-certificates curl"
 case "${1:-}" in
 "") ;;

@@ -5,26 +5,27 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    kind::{Kind, ScalePaths, SelectorPath},
+    kind::{ScalePaths, SelectorPath},
     value,
 };
 
-/// The Scale of an object; `None` for kinds that have none.
-pub fn read(kind: &dyn Kind, object: &Value) -> Option<Value> {
-    let ScalePaths { spec_replicas, status_replicas, selector } = kind.scale_paths()?;
+/// The Scale of an object.
+pub fn read(object: &Value, paths: ScalePaths) -> Value {
     let count = |path: &[&str]| value::at(object, path).and_then(Value::as_i64).unwrap_or(0);
     let mut metadata = json!({});
     for member in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
-        value::copy(&mut metadata, value::at(object, &["metadata"])?, &[member]);
+        if let Some(found) = value::at(object, &["metadata", member]) {
+            metadata[member] = found.clone();
+        }
     }
-    let mut scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata, "spec": {}, "status": {"replicas": count(status_replicas)}});
-    if count(spec_replicas) != 0 {
-        value::set(&mut scale, &["spec", "replicas"], count(spec_replicas).into());
+    let mut scale = json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": {}, "status": {"replicas": count(paths.status_replicas)}});
+    if count(paths.spec_replicas) != 0 {
+        value::set(&mut scale, &["spec", "replicas"], count(paths.spec_replicas).into());
     }
-    if let Some(selector) = selector_text(object, selector) {
+    if let Some(selector) = selector_text(object, paths.selector) {
         value::set(&mut scale, &["status", "selector"], selector.into());
     }
-    Some(scale)
+    scale
 }
 
 /// The selector of an object's pods in its text form.
@@ -47,12 +48,14 @@ pub fn selector_text(object: &Value, path: SelectorPath) -> Option<String> {
 }
 
 /// Carries the wanted number into the object, and the preconditions the Scale came with.
-pub fn write(kind: &dyn Kind, object: &mut Value, scale: &Value) {
-    let Some(paths) = kind.scale_paths() else { return };
+pub fn write(object: &mut Value, scale: &Value, paths: ScalePaths) {
     let wanted = value::at(scale, &["spec", "replicas"]).and_then(Value::as_i64).unwrap_or(0);
     value::set(object, paths.spec_replicas, wanted.into());
-    if let Some(version) = value::at(scale, &["metadata", "resourceVersion"]) {
-        value::set(object, &["metadata", "resourceVersion"], version.clone());
+    for member in ["uid", "resourceVersion"] {
+        let given = value::text(scale, &["metadata", member]);
+        if !given.is_empty() {
+            value::set(object, &["metadata", member], given.into());
+        }
     }
 }
 
@@ -66,14 +69,16 @@ mod tests {
         let kind = kinds::find("apps", "v1", "deployments").unwrap();
         let mut object = json!({"metadata": {"name": "d", "namespace": "n", "labels": {"x": "y"}},
             "spec": {"replicas": 3, "selector": {"matchLabels": {"a": "b"}}}, "status": {"replicas": 2}});
-        let scale = read(kind, &object).unwrap();
+        let paths = kind.scale_paths().unwrap();
+        let scale = read(&object, paths);
         assert_eq!(
             scale,
             json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "d", "namespace": "n"},
                 "spec": {"replicas": 3}, "status": {"replicas": 2, "selector": "a=b"}})
         );
-        write(kind, &mut object, &json!({"spec": {"replicas": 5}}));
+        write(&mut object, &json!({"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 5}}), paths);
         assert_eq!(object["spec"]["replicas"], 5);
-        assert!(read(kinds::find("", "v1", "pods").unwrap(), &object).is_none());
+        assert_eq!(object["metadata"]["resourceVersion"], "7");
+        assert!(kinds::find("", "v1", "pods").unwrap().scale_paths().is_none());
     }
 }

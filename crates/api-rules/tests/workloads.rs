@@ -176,7 +176,7 @@ fn replication_controllers() {
             "spec.template: Required value",
         ],
     );
-    let scale = api_rules::scale::read(kind("ReplicationController"), &controller).unwrap();
+    let scale = api_rules::scale::read(&controller, kind("ReplicationController").scale_paths().unwrap());
     assert_eq!(scale["status"], json!({"replicas": 0, "selector": "a=b"}));
 }
 

@@ -1,6 +1,6 @@
 //! Served bytes from stored bytes: other versions, `PartialObjectMetadata` and `Table`.
 
-use api_rules::{Column, encode};
+use api_rules::{Column, Kind, encode};
 use bytes::{BufMut, Bytes, BytesMut};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -15,15 +15,20 @@ use crate::{
 
 /// One object, stored as `json`, in the form asked for.
 pub fn object(served: &Served, form: Form, json: &Bytes, now: Timestamp) -> Bytes {
+    object_of(&*served.kind, form, json, now)
+}
+
+/// One object of a kind, whether it is stored or made for the answer.
+pub fn object_of(kind: &dyn Kind, form: Form, json: &Bytes, now: Timestamp) -> Bytes {
     match form.shape {
-        Shape::Whole => whole(served, json),
+        Shape::Whole => whole(kind, json),
         Shape::Metadata | Shape::MetadataList => metadata(form.meta, json),
         Shape::Table(include) => {
             let version = value(json).pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
             let mut out = BytesMut::new();
             let list_metadata = json!({ "resourceVersion": version });
-            out.put_slice(&table_lead(form.meta, Some(&served.kind.columns()), &list_metadata));
-            out.put_slice(&row(served, form.meta, include, json, now));
+            out.put_slice(&table_lead(form.meta, Some(&kind.columns()), &list_metadata));
+            out.put_slice(&row(kind, form.meta, include, json, now));
             out.put_slice(b"]}");
             out.freeze()
         }
@@ -31,8 +36,8 @@ pub fn object(served: &Served, form: Form, json: &Bytes, now: Timestamp) -> Byte
 }
 
 /// The object in the version it is served in.
-pub fn whole(served: &Served, json: &Bytes) -> Bytes {
-    if served.kind.is_storage_version() { json.clone() } else { encode(&served.kind.from_storage(value(json))).into() }
+pub fn whole(kind: &dyn Kind, json: &Bytes) -> Bytes {
+    if kind.is_storage_version() { json.clone() } else { encode(&kind.from_storage(value(json))).into() }
 }
 
 fn value(json: &[u8]) -> Value {
@@ -68,14 +73,14 @@ pub fn table_lead(version: MetaVersion, columns: Option<&[Column]>, list_metadat
     .into_bytes()
 }
 
-pub fn row(served: &Served, version: MetaVersion, include: IncludeObject, json: &Bytes, now: Timestamp) -> Vec<u8> {
-    let object = served.kind.from_storage(value(json));
-    let cells = Value::Array(served.kind.cells(&object, now));
+pub fn row(kind: &dyn Kind, version: MetaVersion, include: IncludeObject, json: &Bytes, now: Timestamp) -> Vec<u8> {
+    let object = kind.from_storage(value(json));
+    let cells = Value::Array(kind.cells(&object, now));
     let mut out = format!(r#"{{"cells":{cells},"object":"#).into_bytes();
     match include {
         IncludeObject::None => out.extend_from_slice(b"null"),
         IncludeObject::Metadata => out.extend_from_slice(&metadata(version, json)),
-        IncludeObject::Object => out.extend_from_slice(&whole(served, json)),
+        IncludeObject::Object => out.extend_from_slice(&whole(kind, json)),
     }
     out.push(b'}');
     out
@@ -84,9 +89,9 @@ pub fn row(served: &Served, version: MetaVersion, include: IncludeObject, json: 
 /// One object within a list.
 pub fn item(served: &Served, form: Form, json: &Bytes, now: Timestamp) -> Bytes {
     match form.shape {
-        Shape::Whole => whole(served, json),
+        Shape::Whole => whole(&*served.kind, json),
         Shape::Metadata | Shape::MetadataList => metadata(form.meta, json),
-        Shape::Table(include) => row(served, form.meta, include, json, now).into(),
+        Shape::Table(include) => row(&*served.kind, form.meta, include, json, now).into(),
     }
 }
 
@@ -110,7 +115,7 @@ pub fn protobuf_message(served: &Served, form: Form, object: &Object) -> Result<
         }
         (_, None) => Err(missing()),
         (_, Some(id)) if served.kind.is_storage_version() => object.encoded(|json| protobuf::message(id, json)),
-        (_, Some(id)) => Ok(protobuf::message(id, &whole(served, &object.body()))?.into()),
+        (_, Some(id)) => Ok(protobuf::message(id, &whole(&*served.kind, &object.body()))?.into()),
     }
 }
 

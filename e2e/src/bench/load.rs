@@ -119,7 +119,8 @@ impl Connection {
         Ok((answer.status(), answer.into_body().collect().await?.to_bytes()))
     }
 
-    async fn begin(
+    /// Sends, and leaves the answer to be read.
+    pub async fn begin(
         &mut self,
         method: Method,
         path: &str,

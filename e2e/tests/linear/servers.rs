@@ -75,6 +75,22 @@ impl Servers {
         Ok(())
     }
 
+    /// Asks it to end, and waits until it has.
+    pub async fn stop(&mut self, which: Which, signal: Signal) -> anyhow::Result<()> {
+        self.signal(which, signal)?;
+        let Some(mut child) = self.slot(which).take() else { return Ok(()) };
+        let limit = Instant::now() + Duration::from_secs(30);
+        while child.try_wait()?.is_none() {
+            if Instant::now() > limit {
+                child.kill()?;
+                child.wait()?;
+                bail!("{which:?} does not end");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
     /// SIGSTOP or SIGCONT.
     pub fn signal(&mut self, which: Which, signal: Signal) -> anyhow::Result<()> {
         let Some(child) = self.slot(which) else { return Ok(()) };
@@ -145,8 +161,8 @@ fn free_port() -> anyhow::Result<u16> {
 }
 
 /// A folder of its own.
-pub fn folder() -> anyhow::Result<PathBuf> {
-    let dir = std::env::temp_dir().join(format!("kogge-linear-{}", std::process::id()));
+pub fn folder(name: &str) -> anyhow::Result<PathBuf> {
+    let dir = std::env::temp_dir().join(format!("kogge-{name}-{}", std::process::id()));
     fs::create_dir_all(&dir)?;
     Ok(Path::new(&dir).to_owned())
 }

@@ -29,7 +29,12 @@ impl Resource for Scale {
     const VERBS: &'static [&'static str] = &[];
     const STORAGE: Option<Storage> = None;
 
-    fn cells(object: &v1::Scale, _: Timestamp) -> Vec<Value> {
-        vec![cells::name(&object.metadata), duration::created(&object.metadata)]
+    fn cells(object: &v1::Scale, now: Timestamp) -> Vec<Value> {
+        vec![
+            cells::name(&object.metadata),
+            object.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(0).into(),
+            object.status.as_ref().map_or(0, |status| status.replicas).into(),
+            duration::age(&object.metadata, now),
+        ]
     }
 }

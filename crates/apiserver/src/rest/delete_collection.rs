@@ -47,7 +47,7 @@ pub async fn delete(call: &Call<'_>) -> Result<Answer, Status> {
                 items.put_u8(b',');
             }
             count += 1;
-            items.put(render::whole(call.served, &json));
+            items.put(render::whole(&*call.served.kind, &json));
         }
     }
     items.put_slice(b"]}");

@@ -1,6 +1,6 @@
 //! The `scale` subresource: the replica count of a workload, the same way for all kinds that have one.
 
-use api_rules::{FieldValidation, Kind, ScalePaths, apply::ApplyError, kinds, value};
+use api_rules::{FieldValidation, Kind, ScalePaths, apply::ApplyError, kinds, scale, value};
 use api_types::{
     GroupKind, Status,
     field::{FieldError, Path},
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     answer::{self, Answer},
     negotiate::body_encoding,
+    render,
 };
 
 const KIND: (&str, &str, &str) = ("autoscaling", "v1", "Scale");
@@ -34,8 +35,13 @@ pub async fn serve(call: &Call<'_>) -> Result<Answer, Status> {
         _ => return Err(call.not_supported()),
     };
     let object = call.served.kind.from_storage(serde_json::from_slice(&json).unwrap_or_default());
-    let scale = scale(&object, paths);
-    Ok(answer::document(StatusCode::OK, Bytes::from(scale.to_string()), form))
+    let scale = Bytes::from(scale::read(&object, paths).to_string());
+    let shown = render::object_of(kind()?, form, &scale, call.core().clock.now());
+    Ok(answer::document(StatusCode::OK, shown, form))
+}
+
+fn kind() -> Result<&'static dyn Kind, Status> {
+    kinds::find_kind(KIND.0, KIND.1, KIND.2).ok_or_else(Status::path_not_found)
 }
 
 /// What a request brings: the scale as it shall be, what changes in it, or a configuration of it.
@@ -70,38 +76,25 @@ impl Given {
 
 async fn change(call: &Call<'_>, paths: ScalePaths) -> Result<Bytes, Status> {
     let dry_run = call.query.dry_run()?;
-    let kind = kinds::find_kind(KIND.0, KIND.1, KIND.2).ok_or_else(Status::path_not_found)?;
+    let kind = kind()?;
     let given = Given::of(call, kind)?;
     let make = |current: &Current| {
         let wanted = match &given {
             Given::Whole(scale) => scale.clone(),
             Given::Patch(patch_type) => {
-                let patched = patch::apply_to(kind, *patch_type, &scale(&current.value, paths), &call.body)?;
+                let patched = patch::apply_to(kind, *patch_type, &scale::read(&current.value, paths), &call.body)?;
                 kind.decode_value(patched, FieldValidation::Ignore)?.object
             }
             Given::Configuration(config) => return configured(call, kind, current, config, paths),
         };
         check(call, &wanted)?;
-        let value = scaled(&current.value, &wanted, paths);
+        let mut value = current.value.clone();
+        scale::write(&mut value, &wanted, paths);
         let managed = current.managed.clone();
         let managed = call.tracked(SUBRESOURCE, Some(current), &value, managed.clone(), managed);
         Ok(Made::Settled(New { value, managed }))
     };
     update::change(&call.without_subresource(), ATTEMPTS, dry_run, make).await
-}
-
-/// The object with the replicas that its scale asks for, and the preconditions that came with it.
-fn scaled(object: &Value, scale: &Value, paths: ScalePaths) -> Value {
-    let mut new = object.clone();
-    let replicas = value::at(scale, &["spec", "replicas"]).cloned().unwrap_or(json!(0));
-    value::set(&mut new, paths.spec_replicas, replicas);
-    for member in ["uid", "resourceVersion"] {
-        let given = value::text(scale, &["metadata", member]);
-        if !given.is_empty() {
-            value::set(&mut new, &["metadata", member], given.into());
-        }
-    }
-    new
 }
 
 /// A configuration of the scale is one of the object's replicas, owned through the subresource.
@@ -160,26 +153,4 @@ fn check(call: &Call<'_>, scale: &Value) -> Result<(), Status> {
         return Err(Status::invalid(&GroupKind::new(KIND.0, KIND.2), call.info.name, vec![error]));
     }
     Ok(())
-}
-
-/// What a workload looks like through its scale.
-fn scale(object: &Value, paths: ScalePaths) -> Value {
-    let number = |path: &[&str]| value::at(object, path).and_then(Value::as_i64).unwrap_or(0);
-    let mut metadata = json!({});
-    for member in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
-        if let Some(found) = value::at(object, &["metadata", member]) {
-            metadata[member] = found.clone();
-        }
-    }
-    let mut status = json!({ "replicas": number(paths.status_replicas) });
-    if let Some(selector) = api_rules::scale::selector_text(object, paths.selector) {
-        status["selector"] = selector.into();
-    }
-    json!({
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": metadata,
-        "spec": { "replicas": number(paths.spec_replicas) },
-        "status": status,
-    })
 }

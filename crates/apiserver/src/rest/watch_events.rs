@@ -225,7 +225,7 @@ impl Open {
         }
         let body = event.body();
         let object = match form.shape {
-            Shape::Whole => render::whole(served, &body),
+            Shape::Whole => render::whole(&*served.kind, &body),
             Shape::Metadata | Shape::MetadataList => render::metadata(form.meta, &body),
             Shape::Table(_) => self.table(event.revision, &body),
         };
@@ -237,7 +237,7 @@ impl Open {
         let Terms { form, served, .. } = &self.terms;
         let object = match (event.kind, form.shape) {
             (EventType::Deleted, Shape::Whole | Shape::Table(_)) => {
-                protobuf::document(&render::whole(served, &event.body()))
+                protobuf::document(&render::whole(&*served.kind, &event.body()))
             }
             (EventType::Deleted, _) => protobuf::document(&render::metadata(form.meta, &event.body())),
             _ => render::protobuf_object(served, *form, &event.object),
@@ -255,7 +255,7 @@ impl Open {
         let metadata = json!({ "resourceVersion": revision.to_string() });
         let mut table = render::table_lead(form.meta, columns.as_deref(), &metadata);
         if let Shape::Table(include) = form.shape {
-            table.extend_from_slice(&render::row(served, form.meta, include, object, app.core.clock.now()));
+            table.extend_from_slice(&render::row(&*served.kind, form.meta, include, object, app.core.clock.now()));
         }
         table.extend_from_slice(b"]}");
         table.into()
