@@ -285,7 +285,7 @@ pub(crate) fn from_kubeconfig(path: &Path) -> anyhow::Result<User> {
         .with_context(|| format!("cannot use kubeconfig {}", path.display()))
 }
 
-fn user_of(config: &Kubeconfig, dir: &Path) -> anyhow::Result<User> {
+pub(crate) fn user_of(config: &Kubeconfig, dir: &Path) -> anyhow::Result<User> {
     let current = &config.current_context;
     let context = config.context(current).with_context(|| format!("there is no context \"{current}\""))?;
     let cluster =

@@ -8,6 +8,8 @@ use scheduling::{Placement, object::Pod};
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::Instant};
 
+use crate::extenders::Extenders;
+
 /// Bindings on their way at a time. Beyond, the loop waits: what it decides would only queue up at the server.
 const LIMIT: usize = 256;
 /// And those that wait for volumes first.
@@ -23,6 +25,7 @@ pub struct Outcome {
 
 pub struct Binder {
     api: Api,
+    extenders: Extenders,
     sender: mpsc::Sender<Outcome>,
     outcomes: mpsc::Receiver<Outcome>,
     under_way: usize,
@@ -30,9 +33,9 @@ pub struct Binder {
 }
 
 impl Binder {
-    pub fn new(client: kube::Client) -> Self {
+    pub fn new(client: kube::Client, extenders: Extenders) -> Self {
         let (sender, outcomes) = mpsc::channel(LIMIT);
-        Self { api: client.into(), sender, outcomes, under_way: 0, preparing: 0 }
+        Self { api: client.into(), extenders, sender, outcomes, under_way: 0, preparing: 0 }
     }
 
     pub fn is_full(&self) -> bool {
@@ -41,10 +44,10 @@ impl Binder {
 
     pub fn start(&mut self, placement: Placement, began: Instant) {
         *self.kind(&placement) += 1;
-        let (api, sender) = (self.api.clone(), self.sender.clone());
+        let (api, extenders, sender) = (self.api.clone(), self.extenders.clone(), self.sender.clone());
         tokio::spawn(async move {
             let result = match volumes::prepare(&api, &placement).await {
-                Ok(()) => bind(&api, &placement).await,
+                Ok(()) => bind(&api, &extenders, &placement).await,
                 Err(error) => Err(error),
             };
             // Without a receiver the scheduler has ended, and nobody needs to know.
@@ -76,7 +79,10 @@ impl Binder {
     }
 }
 
-async fn bind(api: &Api, placement: &Placement) -> anyhow::Result<()> {
+async fn bind(api: &Api, extenders: &Extenders, placement: &Placement) -> anyhow::Result<()> {
+    if extenders.bind(placement).await? {
+        return Ok(());
+    }
     let pod = &placement.pod.pod;
     let binding = json!({
         "apiVersion": "v1",

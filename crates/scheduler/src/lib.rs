@@ -5,6 +5,7 @@
 
 mod binding;
 mod eviction;
+mod extenders;
 mod metrics;
 mod report;
 mod scheduling_loop;
@@ -30,7 +31,10 @@ use scheduling::{
     object::{Node, Pod},
 };
 
-use crate::{binding::Binder, eviction::Evictor, report::Reporter, scheduling_loop::SchedulingLoop, sources::Sources};
+use crate::{
+    binding::Binder, eviction::Evictor, extenders::Extenders, report::Reporter, scheduling_loop::SchedulingLoop,
+    sources::Sources,
+};
 
 /// Assigns pods to nodes.
 #[derive(Clone, Debug, Parser)]
@@ -102,6 +106,7 @@ pub async fn run_with(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let scheduler = Scheduler::new(Configuration::from_file(&file).context("in the scheduler's configuration")?);
+    let extenders = Extenders::new(parts.client.clone().into(), &file.extenders)?;
     component::metrics::init("kube-scheduler");
     let synced = checks.flag("informer-sync");
 
@@ -141,7 +146,8 @@ pub async fn run_with(
         nodes,
         sources,
         evictor,
-        binder: Binder::new(parts.client),
+        binder: Binder::new(parts.client, extenders.clone()),
+        extenders,
         reporter,
         leadership,
         clock: parts.clock,

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     binding::{Binder, Outcome},
     eviction::Evictor,
+    extenders::Extenders,
     metrics::metrics,
     report::Reporter,
     sources::Sources,
@@ -31,6 +32,7 @@ pub struct SchedulingLoop {
     pub sources: Sources,
     pub evictor: Evictor,
     pub binder: Binder,
+    pub extenders: Extenders,
     pub reporter: Reporter,
     pub leadership: Leadership,
     pub clock: Arc<dyn Clock>,
@@ -49,7 +51,7 @@ impl SchedulingLoop {
         self.synced.set(true);
         loop {
             self.take_in(&mut nodes, &mut pods);
-            if self.leadership.leads() && self.try_some() {
+            if self.leadership.leads() && self.try_some().await {
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -107,20 +109,42 @@ impl SchedulingLoop {
     }
 
     /// Tries the next pods; false once none is left to try now.
-    fn try_some(&mut self) -> bool {
+    async fn try_some(&mut self) -> bool {
         for _ in 0..BATCH {
-            if self.binder.is_full() || !self.try_next() {
+            if self.binder.is_full() || !self.try_next().await {
                 return false;
             }
         }
         true
     }
 
-    fn try_next(&mut self) -> bool {
+    async fn try_next(&mut self) -> bool {
         let began = Instant::now();
         let mut stages: Vec<(Point, Instant)> = Vec::with_capacity(8);
         let mut enter = |point| stages.push((point, Instant::now()));
-        let Some(attempt) = self.scheduler.next(self.clock.now(), self.ties.next(), &mut enter) else { return false };
+        let Some(mut attempt) = self.scheduler.next(self.clock.now(), self.ties.next(), &mut enter) else {
+            return false;
+        };
+        // Nothing is taken in before the attempt has ended: the answers are about what was asked.
+        loop {
+            attempt = match attempt {
+                Attempt::Ask(question) => {
+                    let answer = self.extenders.ask(&question).await;
+                    let (now, tie) = (self.clock.now(), self.ties.next());
+                    let mut enter = |point| stages.push((point, Instant::now()));
+                    self.scheduler.answered(*question, answer, now, tie, &mut enter)
+                }
+                Attempt::AskPreemption(question) => {
+                    let answer = self.extenders.ask_preemption(&question).await;
+                    self.scheduler.preemption_answered(*question, answer, self.clock.now())
+                }
+                ended => break self.ended(ended, began, &stages),
+            }
+        }
+        true
+    }
+
+    fn ended(&mut self, attempt: Attempt, began: Instant, stages: &[(Point, Instant)]) {
         let ended = Instant::now();
 
         let name = self.scheduler.scheduler_name(attempt.pod().pod.profile).clone();
@@ -152,8 +176,13 @@ impl SchedulingLoop {
                 };
                 self.reporter.unschedulable(&name, &pod.pod, message, meant_for);
             }
+            Attempt::Failed { pod, message } => {
+                count_attempt("error", &name, began);
+                self.reporter.error(&name, &pod.pod, message);
+            }
+            // The attempt has not ended.
+            Attempt::Ask(_) | Attempt::AskPreemption(_) => {}
         }
-        true
     }
 
     fn bound(&mut self, outcome: Outcome) {

@@ -141,7 +141,8 @@ fn run(scheduler: &mut Scheduler) -> (u32, u32) {
                     scheduler.remove_pod(&victim.uid, NOW);
                 }
             }
-            Attempt::Unschedulable { .. } => refused += 1,
+            Attempt::Unschedulable { .. } | Attempt::Failed { .. } => refused += 1,
+            Attempt::Ask(_) | Attempt::AskPreemption(_) => unreachable!("no extender is configured"),
         }
     }
     (placed, refused)

@@ -1,7 +1,7 @@
 //! `KubeSchedulerConfiguration` of `kubescheduler.config.k8s.io/v1`: what it may say, and the profiles that follow.
 //!
 //! Options that only tune upstream's own machinery (`parallelism`, profiling, client rates) are accepted and have no
-//! effect. Plugins and extenders that do not exist here are errors: to ignore them would place pods wrongly.
+//! effect. Plugins that do not exist here are errors: to ignore them would place pods wrongly.
 
 mod args;
 
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
+    extenders::{self, Extender},
     framework::Point,
     plugins,
     profile::{Enabled, MAX_PLUGINS, Profile},
@@ -32,7 +33,7 @@ pub struct KubeSchedulerConfiguration {
     pub pod_initial_backoff_seconds: Option<i64>,
     pub pod_max_backoff_seconds: Option<i64>,
     pub profiles: Vec<KubeSchedulerProfile>,
-    pub extenders: Vec<Value>,
+    pub extenders: Vec<Extender>,
     pub delay_cache_until_active: bool,
 }
 
@@ -65,7 +66,7 @@ impl Default for LeaderElection {
     }
 }
 
-fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(crate) fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     let parsed: Result<SignedDuration, _> = text.parse();
     let duration = parsed.ok().and_then(|d| Duration::try_from(d).ok());
@@ -163,8 +164,6 @@ pub enum ConfigError {
     Args(String, String, String),
     #[error("profiles[{0}]: {1}")]
     Profile(String, String),
-    #[error("extenders are not supported by this scheduler")]
-    Extenders,
     #[error("{0}")]
     Invalid(String),
 }
@@ -173,6 +172,7 @@ pub enum ConfigError {
 #[derive(Debug)]
 pub struct Configuration {
     pub profiles: Vec<Profile>,
+    pub extenders: Vec<Extender>,
     pub initial_backoff: SignedDuration,
     pub max_backoff: SignedDuration,
 }
@@ -181,9 +181,7 @@ impl Configuration {
     /// # Errors
     /// When the file asks for something that does not exist here, or contradicts itself.
     pub fn from_file(file: &KubeSchedulerConfiguration) -> Result<Self, ConfigError> {
-        if !file.extenders.is_empty() {
-            return Err(ConfigError::Extenders);
-        }
+        extenders::check(&file.extenders)?;
         let initial = file.pod_initial_backoff_seconds.unwrap_or(1);
         let max = file.pod_max_backoff_seconds.unwrap_or(10);
         if initial <= 0 || max < initial {
@@ -197,7 +195,7 @@ impl Configuration {
         let wanted = if file.profiles.is_empty() { default.as_slice() } else { &file.profiles };
         let mut profiles: Vec<Profile> = Vec::new();
         for profile in wanted {
-            let built = build(profile, percentage)?;
+            let built = build(profile, percentage, &file.extenders)?;
             if profiles.iter().any(|other| other.scheduler_name == built.scheduler_name) {
                 return Err(ConfigError::Profile(
                     built.scheduler_name.to_string(),
@@ -208,6 +206,7 @@ impl Configuration {
         }
         Ok(Self {
             profiles,
+            extenders: file.extenders.clone(),
             initial_backoff: SignedDuration::from_secs(initial),
             max_backoff: SignedDuration::from_secs(max),
         })
@@ -248,10 +247,12 @@ impl Default for Configuration {
     }
 }
 
-fn build(file: &KubeSchedulerProfile, percentage: u32) -> Result<Profile, ConfigError> {
+fn build(file: &KubeSchedulerProfile, percentage: u32, extenders: &[Extender]) -> Result<Profile, ConfigError> {
     let name = file.scheduler_name.clone().unwrap_or_else(|| "default-scheduler".into());
-    let args = PluginArgs::parse(&file.plugin_config)
+    let mut args = PluginArgs::parse(&file.plugin_config)
         .map_err(|(plugin, error)| ConfigError::Args(name.clone(), plugin, error))?;
+    let managed = extenders.iter().flat_map(|extender| &extender.managed_resources);
+    args.ignore_resources(managed.filter(|managed| managed.ignored_by_scheduler).map(|managed| managed.name.clone()));
     let mut profile = Profile {
         scheduler_name: name.as_str().into(),
         percentage_of_nodes_to_score: file.percentage_of_nodes_to_score.unwrap_or(percentage),

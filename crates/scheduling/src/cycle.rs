@@ -20,6 +20,7 @@ use evaluation::Evaluation;
 pub use evaluation::Refusal;
 pub use preemption::Eviction;
 use preemption::Trials;
+pub(crate) use preemption::{NO_CANDIDATE, least_harm};
 pub(crate) use tracking::Tracking;
 use what_if::WhatIf;
 
@@ -107,6 +108,16 @@ struct Scope {
     skipped: PluginSet,
 }
 
+/// The nodes that fit a pod.
+#[derive(Debug)]
+pub struct Survey {
+    pub nodes: Vec<NodeId>,
+    /// Why the others do not.
+    pub refused: Box<FitError>,
+    /// Only the node was looked at that room had been made on.
+    pub only_meant: bool,
+}
+
 /// How many fitting nodes are enough.
 fn enough(nodes: usize, percentage: u32) -> usize {
     if nodes < MIN_FEASIBLE_NODES {
@@ -139,7 +150,7 @@ impl Cycle {
         let tracking = self.tracking(profile, pod, cluster);
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
-        self.find(profile, pod, cluster, (evaluation, tracking), &scope, &mut candidates);
+        self.find(profile, pod, cluster, (evaluation, tracking), &scope, true, &mut candidates);
         let chosen = match candidates.as_slice() {
             [] => Err(Box::new(FitError::of_nodes(
                 profile,
@@ -160,6 +171,61 @@ impl Cycle {
         chosen
     }
 
+    /// All nodes that fit, for somebody else to choose from; `prefers_meant`: if room was made for the pod on a node,
+    /// and it fits there, that one alone.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn survey(
+        &mut self,
+        profile: &Profile,
+        pod: PodRef<'_>,
+        cluster: &mut Cluster,
+        prefers_meant: bool,
+        enter: &mut dyn FnMut(Point),
+    ) -> Result<Survey, Box<FitError>> {
+        enter(Point::PreFilter);
+        let scope = pre_filter(profile, pod, cluster)?;
+        enter(Point::Filter);
+        let evaluation = self.evaluation(profile, pod.shape, cluster, scope.skipped);
+        let tracking = self.tracking(profile, pod, cluster);
+        let mut nodes = Vec::new();
+        self.find(profile, pod, cluster, (evaluation, tracking), &scope, prefers_meant, &mut nodes);
+        let refused = Box::new(FitError::of_nodes(
+            profile,
+            cluster,
+            &self.evaluations[evaluation],
+            &self.refusals,
+            scope.only.as_deref(),
+            scope.narrowed_by,
+        ));
+        if nodes.is_empty() {
+            return Err(refused);
+        }
+        let only_meant = prefers_meant && cluster.nominated_node(pod.uid).is_some_and(|meant| *nodes == [meant]);
+        Ok(Survey { nodes, refused, only_meant })
+    }
+
+    /// The best of these nodes, which a survey has found for the pod; `more` is added to their scores.
+    pub fn choose(
+        &mut self,
+        profile: &Profile,
+        pod: PodRef<'_>,
+        cluster: &Cluster,
+        nodes: &[(NodeId, i64)],
+        tie: u64,
+    ) -> Option<NodeId> {
+        let evaluation = self.evaluations.iter().position(|e| e.is_of(profile, pod.shape))?;
+        let tracking = self.trackings.iter().position(|t| t.is_of(profile, pod))?;
+        let ids: Vec<NodeId> = nodes.iter().map(|(id, _)| *id).collect();
+        self.score(profile, cluster, evaluation, tracking, &ids);
+        for (total, (_, more)) in self.totals.iter_mut().zip(nodes) {
+            *total += more;
+        }
+        ids.get(best(&self.totals, tie)).copied()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of two ways through the cycle")]
     fn find(
         &mut self,
         profile: &Profile,
@@ -167,6 +233,7 @@ impl Cycle {
         cluster: &mut Cluster,
         (evaluation, tracking): (usize, usize),
         scope: &Scope,
+        prefers_meant: bool,
         candidates: &mut Vec<NodeId>,
     ) {
         self.refusals.clear();
@@ -175,7 +242,7 @@ impl Cycle {
         let attempt = Attempt { profile, pod, evaluation, tracking, filters, meant_for };
         let is_in_scope =
             |id: &NodeId| cluster.is_live(*id) && scope.only.as_ref().is_none_or(|only| only.contains(id));
-        if let Some(id) = meant_for.filter(is_in_scope) {
+        if let Some(id) = meant_for.filter(|id| prefers_meant && is_in_scope(id)) {
             // Room was made for it here: if it fits now, there is nothing to choose.
             if self.fits(&attempt, cluster, id) {
                 candidates.push(id);

@@ -142,6 +142,7 @@ impl ClusterEvent {
             Self::NodeAdded(_) => "NodeAdd",
             Self::NodeChanged(_, change) if change.allocatable => "NodeUpdateNodeAllocatable",
             Self::NodeChanged(_, change) if change.labels => "NodeUpdateNodeLabel",
+            Self::NodeChanged(_, change) if change.features => "NodeUpdateNodeDeclaredFeature",
             Self::NodeChanged(..) => "NodeUpdateNodeTaint",
             Self::NodeRemoved => "NodeDelete",
             Self::PodPlaced { .. } => "AssignedPodAdd",

@@ -10,6 +10,8 @@
 pub mod cluster;
 pub mod config;
 pub mod cycle;
+pub mod extenders;
+pub mod features;
 pub mod framework;
 pub mod node_selector;
 pub mod object;

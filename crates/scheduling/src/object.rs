@@ -30,6 +30,8 @@ watched!(Pod, "", "v1", "Pod", "pods", namespaced);
 #[serde(rename_all = "camelCase", default)]
 pub struct PodSpec {
     pub node_name: Option<String>,
+    pub host_network: bool,
+    pub host_users: Option<bool>,
     pub scheduler_name: Option<String>,
     pub priority: Option<i32>,
     pub preemption_policy: Option<String>,
@@ -98,6 +100,13 @@ pub struct Container {
     pub ports: Vec<ContainerPort>,
     pub resources: ResourceRequirements,
     pub restart_policy: Option<String>,
+    pub restart_policy_rules: Vec<RestartRule>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RestartRule {
+    pub action: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -307,8 +316,9 @@ pub struct NodeSpec {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct NodeStatus {
+    pub declared_features: Vec<String>,
     pub allocatable: ResourceList,
     #[serde(deserialize_with = "exact")]
     pub images: Vec<ContainerImage>,

@@ -1,6 +1,7 @@
 //! The scheduler as one state machine: it is fed what the watches say and how bindings end, and says which pod goes
 //! where next. Its caller carries that out and tells it the time.
 
+mod attempt;
 #[cfg(test)]
 mod tests;
 
@@ -11,8 +12,9 @@ use jiff::Timestamp;
 use crate::{
     cluster::{Cluster, Held, NodeId, NodeUpdate, Resident},
     config::Configuration,
-    cycle::{Cycle, FitError},
-    framework::{ClusterEvent, Permit, Point, Reason, StorageEvent},
+    cycle::Cycle,
+    extenders::{Extender, PreemptionQuestion, Question},
+    framework::{ClusterEvent, StorageEvent},
     object::{Namespace, Node, Pod},
     peers::Peers,
     profile::{PluginSet, Profile},
@@ -40,6 +42,12 @@ pub enum Attempt {
     Placed(Placement),
     /// No node would do, for this reason. The pod waits for a change.
     Unschedulable { pod: InFlight, message: String, nomination: Nomination },
+    /// Something that was needed could not be had. The pod is tried again later.
+    Failed { pod: InFlight, message: String },
+    /// Extenders have a say in this; their answer goes to [`Scheduler::answered`].
+    Ask(Box<Question>),
+    /// Extenders have a say in whom to evict; their answer goes to [`Scheduler::preemption_answered`].
+    AskPreemption(Box<PreemptionQuestion>),
 }
 
 /// What becomes of the node that a refused pod is meant for (`status.nominatedNodeName`).
@@ -63,7 +71,9 @@ impl Attempt {
     pub fn pod(&self) -> &InFlight {
         match self {
             Self::Placed(placement) => &placement.pod,
-            Self::Unschedulable { pod, .. } => pod,
+            Self::Unschedulable { pod, .. } | Self::Failed { pod, .. } => pod,
+            Self::Ask(question) => &question.pod,
+            Self::AskPreemption(question) => &question.pod,
         }
     }
 }
@@ -76,13 +86,14 @@ pub struct Scheduler {
     queue: Queue,
     cycle: Cycle,
     shapes: Shared<Shape>,
+    extenders: Vec<Extender>,
     /// The victims of each pod that waits for its preemption to be carried out.
     evicting: HashMap<Arc<str>, Vec<Arc<str>>>,
 }
 
 impl Scheduler {
     pub fn new(configuration: Configuration) -> Self {
-        let Configuration { profiles, initial_backoff, max_backoff } = configuration;
+        let Configuration { profiles, extenders, initial_backoff, max_backoff } = configuration;
         let by_name = profiles.iter().enumerate().map(|(at, profile)| (profile.scheduler_name.clone(), at)).collect();
         Self {
             profiles,
@@ -90,6 +101,7 @@ impl Scheduler {
             cluster: Cluster::default(),
             queue: Queue::new(initial_backoff, max_backoff),
             cycle: Cycle::default(),
+            extenders,
             shapes: Shared::default(),
             evicting: HashMap::new(),
         }
@@ -223,124 +235,11 @@ impl Scheduler {
         self.queue.event(event, now, |pod, by, event| help(profiles, cluster, pod, by, event));
     }
 
-    /// Tries the next pod, if one waits. `tie` picks among equally good nodes; `enter` is told of each extension
-    /// point reached.
-    pub fn next(&mut self, now: Timestamp, tie: u64, enter: &mut dyn FnMut(Point)) -> Option<Attempt> {
-        let pod = self.queue.pop(now)?;
-        let waiting = &pod.pod;
-        let profile = &self.profiles[waiting.profile];
-        let (by, message, nomination) =
-            match self.cycle.run(profile, waiting.to_plugins(), &mut self.cluster, tie, enter) {
-                Ok(node) => {
-                    self.cluster.assume(waiting.resident(), node);
-                    match self.commit(waiting, node, enter) {
-                        Ok(()) => {
-                            self.cluster.denominate(&waiting.uid);
-                            self.evicting.remove(&waiting.uid);
-                            return Some(Attempt::Placed(self.reserve(pod, node, enter)));
-                        }
-                        Err((by, message)) => {
-                            self.cluster.forget(&waiting.uid);
-                            (by, message, Nomination::Keep)
-                        }
-                    }
-                }
-                Err(error) => {
-                    enter(Point::PostFilter);
-                    let (said, nomination) = self.post_filter(waiting, &error, tie);
-                    let message =
-                        error.message() + &said.map(|said| format!(" preemption: {said}")).unwrap_or_default();
-                    (error.refused_by, message, nomination)
-                }
-            };
-        self.fail(&waiting.uid.clone(), Failure::Unschedulable(by), now);
-        Some(Attempt::Unschedulable { pod, message, nomination })
-    }
-
-    /// Counts the volumes that the pod's claims are to get as theirs.
-    fn reserve(&mut self, pod: InFlight, node: NodeId, enter: &mut dyn FnMut(Point)) -> Placement {
-        enter(Point::Reserve);
-        let profile = &self.profiles[pod.pod.profile];
-        let name = self.cluster.node(node).name().clone();
-        let seen = pod.pod.to_plugins();
-        let work = profile.at(Point::Reserve).find_map(|(_, e)| e.plugin.reserve(seen, self.cluster.node(node)));
-        let volumes = work.unwrap_or_default();
-        if !volumes.is_empty() {
-            self.cluster.storage_mut().assume(&volumes, &name);
-        }
-        let timeout = profile.at(Point::PreBind).find_map(|(_, e)| e.plugin.bind_timeout_seconds());
-        Placement { pod, node: name, volumes, bind_timeout_seconds: timeout.unwrap_or_default() }
-    }
-
-    /// What preemption does for a pod that fits nowhere, and what it has to say.
-    fn post_filter(&mut self, pod: &Waiting, error: &FitError, offset: u64) -> (Option<String>, Nomination) {
-        let profile = &self.profiles[pod.profile];
-        let Some(settings) = profile.preemption().filter(|_| error.nodes > 0) else { return (None, Nomination::Keep) };
-        if !pod.may_preempt {
-            return (Some("not eligible due to preemptionPolicy=Never.".into()), Nomination::Keep);
-        }
-        if self.is_being_helped(pod, error) {
-            let said = "not eligible due to terminating pod on the nominated node.";
-            return (Some(said.into()), Nomination::Keep);
-        }
-        let seen = pod.to_plugins();
-        match self.cycle.preempt(profile, settings, seen, &mut self.cluster, error, offset) {
-            Ok(eviction) => (None, Nomination::Evict(self.meant_for(pod, eviction.node, eviction.victims))),
-            Err(said) => {
-                let had = self.cluster.denominate(&pod.uid).is_some();
-                (Some(said), if had { Nomination::Clear } else { Nomination::Keep })
-            }
-        }
-    }
-
-    /// Victims of an earlier preemption for this pod are still to be deleted, or are on their way out of a node that
-    /// would do without them. Pods that leave it for other reasons promise nothing.
-    fn is_being_helped(&self, pod: &Waiting, error: &FitError) -> bool {
-        let stays = |victim: &Arc<str>| self.cluster.placed_as(victim).is_some_and(|known| !known.held.peers.deleting);
-        if self.evicting.get(&pod.uid).is_some_and(|victims| victims.iter().any(stays)) {
-            return true;
-        }
-        let Some(node) = self.cluster.nominated_node(&pod.uid).filter(|node| error.resolvable.contains(node)) else {
-            return false;
-        };
-        let leaves = |resident: &Resident| resident.priority < pod.priority && resident.preempted;
-        self.cluster.pods_on(node).any(|(_, resident)| leaves(resident))
-    }
-
-    fn meant_for(&mut self, pod: &Waiting, node: NodeId, victims: Vec<Resident>) -> Preemption {
-        let lower = self.cluster.nominated_on(node).filter(|other| other.priority < pod.priority);
-        let displaced: Vec<Resident> = lower.cloned().collect();
-        for other in &displaced {
-            self.cluster.denominate(&other.uid);
-        }
-        self.cluster.nominate(pod.resident(), node);
-        self.evicting.insert(pod.uid.clone(), victims.iter().map(|victim| victim.uid.clone()).collect());
-        Preemption { node: self.cluster.node(node).name().clone(), victims, displaced }
-    }
-
     /// A preemption could not be carried out: the pod is tried again and may choose others.
     pub fn eviction_failed(&mut self, uid: &str, now: Timestamp) {
         self.evicting.remove(uid);
         self.cluster.denominate(uid);
         self.queue.retry(uid, now);
-    }
-
-    /// Permit, after which only the binding itself is left.
-    fn commit(&self, pod: &Waiting, node: NodeId, enter: &mut dyn FnMut(Point)) -> Result<(), (PluginSet, String)> {
-        let profile = &self.profiles[pod.profile];
-        let node = self.cluster.node(node);
-        let refused = |at: usize, reason: Reason| {
-            let mut by = PluginSet::default();
-            by.insert(at);
-            (by, format!("0/{} nodes are available: 1 {reason}.", self.cluster.live().len()))
-        };
-        enter(Point::Permit);
-        for (at, enabled) in profile.at(Point::Permit) {
-            if let Permit::Reject(reason) = enabled.plugin.permit(&pod.shape, node) {
-                return Err(refused(at, reason));
-            }
-        }
-        Ok(())
     }
 
     /// The API server has taken the binding.

@@ -9,6 +9,7 @@ use std::{borrow::Borrow, collections::HashSet, hash::Hash, sync::Arc};
 use api_types::k8s_openapi::api::core::v1::Toleration;
 
 use crate::{
+    features::Features,
     node_selector::{Preferred, Required},
     object::{Container, Pod},
     resources::{self, Resources},
@@ -99,6 +100,7 @@ pub struct Shape {
     /// Of every container, normalised, in order.
     pub images: Vec<String>,
     pub has_resource_claims: bool,
+    pub features: Features,
 }
 
 impl Shape {
@@ -117,6 +119,7 @@ impl Shape {
             spread: Spread::of(pod, &labels),
             images: containers.filter_map(image).collect(),
             has_resource_claims: !pod.spec.resource_claims.is_empty(),
+            features: Features::of_pod(pod),
         }
     }
 

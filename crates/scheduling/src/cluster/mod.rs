@@ -26,6 +26,7 @@ use topology::Topologies;
 use workloads::Workloads;
 
 use crate::{
+    features::Features,
     object,
     peers::{LabelSet, Peers},
     resources::Resources,
@@ -57,6 +58,7 @@ pub struct NodeChange {
     pub labels: bool,
     pub taints: bool,
     pub unschedulable: bool,
+    pub features: bool,
 }
 
 impl NodeChange {
@@ -126,6 +128,7 @@ pub struct Cluster {
     pub non_zero_milli_cpu: Vec<i64>,
     pub non_zero_memory: Vec<i64>,
     pub unschedulable: Vec<bool>,
+    features: Vec<Features>,
     taints: Vec<Arc<[Taint]>>,
     labels: Vec<LabelSet>,
     images: Vec<Vec<(Arc<str>, i64)>>,
@@ -176,6 +179,10 @@ impl<'a> NodeRef<'a> {
 
     pub fn unschedulable(self) -> bool {
         self.cluster.unschedulable[self.id.index()]
+    }
+
+    pub fn features(self) -> Features {
+        self.cluster.features[self.id.index()]
     }
 
     pub fn ports(self) -> &'a [HostPort] {
@@ -301,6 +308,7 @@ impl Cluster {
             self.non_zero_milli_cpu.push(0);
             self.non_zero_memory.push(0);
             self.unschedulable.push(false);
+            self.features.push(Features::default());
             self.taints.push(Arc::from([]));
             self.labels.push(Vec::new());
             self.images.push(Vec::new());
@@ -327,11 +335,13 @@ impl Cluster {
         let pods = node.status.allocatable.get("pods").map_or(0, api_types::Quantity::value);
         let labels: LabelSet = node.metadata.labels.iter().map(|(k, v)| self.strings.pair(k, v)).collect();
         let taints = self.taints_of(node);
+        let features = Features::of_node(&node.status.declared_features);
         let change = NodeChange {
             allocatable: self.allocatable.row(i) != allocatable || self.allocatable.pods[i] != pods,
             labels: self.labels[i] != labels,
             taints: self.taints[i] != taints,
             unschedulable: self.unschedulable[i] != node.spec.unschedulable,
+            features: self.features[i] != features,
         };
         let images_changed = self.set_images(i, node);
         self.labels_generation += u64::from(added || change.labels);
@@ -342,6 +352,7 @@ impl Cluster {
             self.labels[i] = labels;
             self.taints[i] = taints;
             self.unschedulable[i] = node.spec.unschedulable;
+            self.features[i] = features;
             self.touch(id);
         }
         if added { NodeUpdate::Added(id) } else { NodeUpdate::Changed(id, change) }
@@ -416,6 +427,7 @@ impl Cluster {
         self.labels[i] = Vec::new();
         self.taints[i] = Arc::from([]);
         self.unschedulable[i] = false;
+        self.features[i] = Features::default();
         self.free.push(id);
     }
 }

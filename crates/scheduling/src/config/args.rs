@@ -189,6 +189,11 @@ impl PluginArgs {
         Ok(all)
     }
 
+    /// Somebody else checks that nodes have room for these.
+    pub(super) fn ignore_resources(&mut self, names: impl Iterator<Item = String>) {
+        self.fit.ignored_resources.extend(names);
+    }
+
     fn check(&self) -> Result<(), (String, String)> {
         self.check_pod_rules()?;
         self.check_fit()

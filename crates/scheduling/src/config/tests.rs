@@ -51,7 +51,8 @@ fn defaults_are_upstreams() {
             "VolumeBinding",
             "VolumeZone",
             "PodTopologySpread",
-            "InterPodAffinity"
+            "InterPodAffinity",
+            "NodeDeclaredFeatures"
         ]
     );
     assert_eq!(at(profile, Point::Bind), [("DefaultBinder", 1)]);
@@ -63,7 +64,7 @@ fn plugins_are_switched() {
         json!({"plugins": {"score": {"disabled": [{"name": "*"}], "enabled": [{"name": "ImageLocality", "weight": 7}]}}}),
     );
     assert_eq!(at(&off, Point::Score), [("ImageLocality", 7)]);
-    assert_eq!(at(&off, Point::Filter).len(), 12);
+    assert_eq!(at(&off, Point::Filter).len(), 13);
 
     let multi = profile(json!({"plugins": {"multiPoint": {
         "enabled": [{"name": "TaintToleration", "weight": 9}], "disabled": [{"name": "NodeAffinity"}, {"name": "InterPodAffinity"}]}}}));
@@ -95,7 +96,15 @@ fn profiles_and_arguments() {
 #[test]
 fn what_is_wrong_is_said() {
     check_refused(json!({"paralellism": 5}), "unknown field `paralellism`");
-    check_refused(json!({"extenders": [{}]}), "extenders are not supported");
+    let extenders = |fields: Value| json!({"extenders": [fields]});
+    check_refused(extenders(json!({})), "extenders[0].urlPrefix: must not be empty");
+    check_refused(extenders(json!({"urlPrefix": "http://x", "prioritizeVerb": "p"})), "must have a positive weight");
+    check_refused(
+        extenders(json!({"urlPrefix": "http://x", "managedResources": [{"name": "cpu"}]})),
+        "is an invalid extended resource name",
+    );
+    let binder = json!({"urlPrefix": "http://x", "bindVerb": "bind"});
+    check_refused(json!({"extenders": [binder, binder]}), "found 2 extenders implementing bind");
     check_refused(json!({"podInitialBackoffSeconds": 20}), "at most podMaxBackoffSeconds");
     check_refused(json!({"leaderElection": {"leaseDuration": "soon"}}), "\"soon\" is not a duration");
     check_refused(json!({"leaderElection": {"leaseDuration": "5s"}}), "must be greater than renewDeadline");

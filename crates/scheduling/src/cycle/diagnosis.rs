@@ -93,6 +93,15 @@ impl FitError {
         error
     }
 
+    /// One more node is refused, by somebody whose reasons no plugin knows: whatever happens may change his mind.
+    pub(crate) fn refuse(&mut self, profile: &Profile, node: NodeId, reason: String, resolvable: bool) {
+        profile.at(Point::Filter).for_each(|(at, _)| self.refused_by.insert(at));
+        *self.counts.entry(reason.into()).or_insert(0) += 1;
+        if resolvable {
+            self.resolvable.push(node);
+        }
+    }
+
     /// Why no node would do; preemption's own word may follow.
     pub fn message(&self) -> String {
         if self.nodes == 0 {

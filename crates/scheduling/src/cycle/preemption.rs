@@ -16,6 +16,8 @@ use crate::{
 };
 
 const NOT_HELPFUL: &str = "Preemption is not helpful for scheduling";
+/// Upstream's word when all candidates have been struck off.
+pub(crate) const NO_CANDIDATE: &str = "no candidate node for preemption";
 const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
 /// (shape, priority) pairs whose trials are remembered.
 const MAX_TRIALS: usize = 16;
@@ -26,6 +28,7 @@ pub struct Eviction {
     pub node: NodeId,
     /// The most important first.
     pub victims: Vec<Resident>,
+    pub broken_budgets: usize,
 }
 
 /// What a node would have to give up.
@@ -67,6 +70,52 @@ impl Cycle {
         error: &FitError,
         offset: u64,
     ) -> Result<Eviction, String> {
+        let mut best: Option<(Harm, NodeId)> = None;
+        let trials = self.try_nodes(profile, settings, pod, cluster, error, offset, &mut |node, sacrifice, _| {
+            if best.as_ref().is_none_or(|(harm, _)| sacrifice.harm < *harm) {
+                best = Some((sacrifice.harm, node));
+            }
+        })?;
+        let chosen = best.and_then(|(_, node)| match &self.trials[trials].rows[node.index()] {
+            Some((_, Ok(sacrifice))) => Some(eviction(cluster, node, sacrifice)),
+            _ => None,
+        });
+        chosen.ok_or_else(|| NO_CANDIDATE.to_owned())
+    }
+
+    /// All the nodes tried that would do, for somebody else to choose from.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn preempt_candidates(
+        &mut self,
+        profile: &Profile,
+        settings: &DefaultPreemption,
+        pod: PodRef<'_>,
+        cluster: &mut Cluster,
+        error: &FitError,
+        offset: u64,
+    ) -> Result<Vec<Eviction>, String> {
+        let mut all = Vec::new();
+        self.try_nodes(profile, settings, pod, cluster, error, offset, &mut |node, sacrifice, cluster| {
+            all.push(eviction(cluster, node, sacrifice));
+        })?;
+        Ok(all)
+    }
+
+    /// Tries node after node until there are enough that would do, and tells of each of these; answers the place of
+    /// what was found out.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a preemption, and whom to tell")]
+    fn try_nodes(
+        &mut self,
+        profile: &Profile,
+        settings: &DefaultPreemption,
+        pod: PodRef<'_>,
+        cluster: &mut Cluster,
+        error: &FitError,
+        offset: u64,
+        tell: &mut dyn FnMut(NodeId, &Sacrifice, &Cluster),
+    ) -> Result<usize, String> {
         let nodes = &error.resolvable;
         let of_all = error.nodes;
         let mut reasons: Vec<(Reason, usize)> = vec![(NOT_HELPFUL.into(), of_all - nodes.len())];
@@ -80,15 +129,14 @@ impl Cycle {
         ) else {
             return Err(said(reasons));
         };
-        let trials = self.trials(profile, pod, cluster);
+        let place = self.trials(profile, pod, cluster);
         let (evaluation, tracking) = (&self.evaluations[evaluation], &mut self.trackings[tracking]);
         let remembers = !tracking.filters();
-        let trials = &mut self.trials[trials];
+        let trials = &mut self.trials[place];
         let meant_for = cluster.nominated_node(pod.uid);
 
         let wanted = settings.candidates(nodes.len());
-        let mut found = 0;
-        let mut best: Option<(Harm, NodeId)> = None;
+        let (mut found, mut spares_budgets) = (0, false);
         let first = if nodes.is_empty() { 0 } else { offset as usize % nodes.len() };
         for node in nodes[first..].iter().chain(&nodes[..first]) {
             let generation = cluster.generation(*node);
@@ -101,10 +149,8 @@ impl Cycle {
             match row {
                 Some((_, Ok(sacrifice))) => {
                     found += 1;
-                    if best.as_ref().is_none_or(|(harm, _)| sacrifice.harm < *harm) {
-                        best = Some((sacrifice.harm, *node));
-                    }
-                    let spares_budgets = best.as_ref().is_some_and(|((broken, ..), _)| *broken == 0);
+                    spares_budgets |= sacrifice.harm.0 == 0;
+                    tell(*node, sacrifice, cluster);
                     if found >= wanted && spares_budgets {
                         break;
                     }
@@ -113,10 +159,7 @@ impl Cycle {
                 None => {}
             }
         }
-        let Some((_, node)) = best else { return Err(said(reasons)) };
-        let Some((_, Ok(sacrifice))) = &trials.rows[node.index()] else { return Err(said(reasons)) };
-        let victims = sacrifice.victims.iter().filter_map(|id| cluster.resident(*id).cloned()).collect();
-        Ok(Eviction { node, victims })
+        if found == 0 { Err(said(reasons)) } else { Ok(place) }
     }
 
     fn trials(&mut self, profile: &Profile, pod: PodRef<'_>, cluster: &Cluster) -> usize {
@@ -147,6 +190,20 @@ impl Cycle {
         trials.rows.resize(cluster.rows(), None);
         at
     }
+}
+
+fn eviction(cluster: &Cluster, node: NodeId, sacrifice: &Sacrifice) -> Eviction {
+    let victims = sacrifice.victims.iter().filter_map(|id| cluster.resident(*id).cloned()).collect();
+    Eviction { node, victims, broken_budgets: sacrifice.harm.0 }
+}
+
+/// The place of the one that hurts least; the first among equals.
+pub(crate) fn least_harm<'a>(candidates: impl Iterator<Item = (&'a [Resident], usize)>) -> Option<usize> {
+    let harms = candidates.map(|(victims, broken)| {
+        let (_, highest, sum, number, started) = harm(victims.iter().map(|victim| (victim, false)));
+        (broken, highest, sum, number, started)
+    });
+    harms.enumerate().min_by_key(|(at, harm)| (*harm, *at)).map(|(at, _)| at)
 }
 
 fn add(reasons: &mut Vec<(Reason, usize)>, reason: &Reason) {

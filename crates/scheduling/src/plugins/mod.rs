@@ -6,6 +6,7 @@ mod dynamic_resources;
 mod image_locality;
 pub mod inter_pod_affinity;
 mod node_affinity;
+mod node_declared_features;
 mod node_name;
 mod node_ports;
 pub mod node_resources_balanced_allocation;
@@ -26,6 +27,7 @@ pub use dynamic_resources::DynamicResources;
 pub use image_locality::ImageLocality;
 pub use inter_pod_affinity::InterPodAffinity;
 pub use node_affinity::NodeAffinity;
+pub use node_declared_features::NodeDeclaredFeatures;
 pub use node_name::NodeName;
 pub use node_ports::NodePorts;
 pub use node_resources_balanced_allocation::NodeResourcesBalancedAllocation;
@@ -60,6 +62,7 @@ pub const DEFAULTS: &[(&str, i64)] = &[
     ("PodTopologySpread", 2),
     ("InterPodAffinity", 2),
     ("DynamicResources", 0),
+    ("NodeDeclaredFeatures", 0),
     ("DefaultPreemption", 0),
     ("NodeResourcesBalancedAllocation", 1),
     ("ImageLocality", 1),
@@ -72,6 +75,7 @@ pub fn build(name: &str, args: &PluginArgs) -> Option<Box<dyn Plugin>> {
         "SchedulingGates" => Box::new(SchedulingGates),
         "PrioritySort" => Box::new(PrioritySort),
         "NodeUnschedulable" => Box::new(NodeUnschedulable),
+        "NodeDeclaredFeatures" => Box::new(NodeDeclaredFeatures),
         "NodeName" => Box::new(NodeName),
         "TaintToleration" => Box::new(TaintToleration),
         "NodeAffinity" => Box::new(args.node_affinity()),

@@ -48,6 +48,7 @@ impl World {
                 format!("{}: evicts {} from {}", pod.pod.name, victims.join(" "), room.node)
             }
             Attempt::Unschedulable { pod, message, .. } => format!("{}: {message}", pod.pod.name),
+            other => panic!("{other:?}"),
         })
     }
 

@@ -178,7 +178,7 @@ impl Case {
                 prop_assert!(!free, "waits though there is room");
                 prop_assert!(self.best().is_empty(), "preempts nobody, though nodes {:?} would do", self.best());
             }
-            None => prop_assert!(false, "the pod was not tried"),
+            other => prop_assert!(false, "{other:?}"),
         }
         Ok(())
     }
