@@ -167,6 +167,7 @@ impl Maker<'_> {
             ("cluster-signing-cert-file", self.pki("ca.crt")),
             ("cluster-signing-key-file", self.pki("ca.key")),
             ("root-ca-file", self.pki("ca.crt")),
+            ("service-account-private-key-file", self.pki("sa.key")),
             ("leader-elect", "true".into()),
         ]);
         args.extend(self.side_port("controller-manager-serving"));

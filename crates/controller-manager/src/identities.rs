@@ -32,6 +32,11 @@ impl Identities {
         Arc::new(Self { root: connector.client().into(), connector })
     }
 
+    /// A client with the process's own credential, for what no account can be given before it exists: tokens.
+    pub fn own(&self) -> kube::Client {
+        self.connector.client()
+    }
+
     /// A client that acts as the service account `name`.
     pub fn client(&self, name: &'static str) -> kube::Client {
         let tokens = Tokens { root: self.root.clone(), name, state: Mutex::new(State::default()) };

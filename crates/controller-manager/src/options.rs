@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Parser;
 use component::{logging::LogOptions, side_port::SideOptions};
 
-use crate::controllers::Signer;
+use crate::controllers::{Signer, TokenKey};
 
 #[derive(Clone, Debug, Parser)]
 #[command(name = "kogge-controller-manager", about = "Runs the controllers of a Kubernetes cluster", version)]
@@ -58,6 +58,10 @@ pub struct Options {
     /// Authority (PEM) published to every namespace
     #[arg(long)]
     pub root_ca_file: Option<PathBuf>,
+
+    /// Key (PEM, P-256) that signs the tokens in Secrets; without it such Secrets stay empty
+    #[arg(long)]
+    pub service_account_private_key_file: Option<PathBuf>,
 
     /// How long a node may be silent before it is NotReady ("40s")
     #[arg(long, default_value = "40s", value_parser = duration)]
@@ -151,6 +155,11 @@ impl Options {
             }
         }
         all
+    }
+
+    /// The key of tokens in Secrets, if one is configured.
+    pub(crate) fn token_key(&self) -> anyhow::Result<Option<TokenKey>> {
+        self.service_account_private_key_file.as_deref().map(TokenKey::read).transpose()
     }
 
     /// The authority of certificate signing requests, if one is configured.

@@ -29,6 +29,7 @@ pub mod replica_set;
 pub mod resource_quota;
 pub mod root_ca_publisher;
 pub mod service_account;
+pub mod service_account_token;
 pub mod share;
 pub mod stateful_set;
 pub mod storage_protection;

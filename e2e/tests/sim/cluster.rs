@@ -15,6 +15,7 @@ use anyhow::Context;
 use clap::Parser;
 use component::{Clock, Shutdown, TokioClock, health::Checks};
 use cri::fake::{Fake, Life};
+use futures::future::{BoxFuture, ready};
 use http::{Method, Request, header};
 use http_body_util::BodyExt;
 use kube::client::Body;
@@ -159,6 +160,12 @@ impl Cluster {
         self.kill(usurper).await;
     }
 
+    /// Whoever holds this token.
+    pub fn holder(&self, token: &str) -> anyhow::Result<Admin> {
+        let connector = self.board.connector("nobody", &[], &Lines::default())?;
+        Ok(Admin(connector.client_with_token(Arc::new(Fixed(token.into())))))
+    }
+
     fn lines(&self, body: &str) -> Vec<Lines> {
         self.bodies.iter().filter(|running| running.name == body).map(|running| running.lines.clone()).collect()
     }
@@ -253,10 +260,13 @@ impl Cluster {
             root_ca: Some("the authority".into()),
             signer: None,
         };
+        let key = self.dir.join("sa.key").display().to_string();
         let flags = [
             "x",
             "--kubeconfig",
             "none",
+            "--service-account-private-key-file",
+            &key,
             "--allocate-node-cidrs",
             "true",
             "--cluster-cidr",
@@ -333,6 +343,14 @@ impl Cluster {
             seed: self.seed,
         };
         Ok(tokio::spawn(kubelet::run_with(parts, config, shutdown)))
+    }
+}
+
+struct Fixed(Arc<str>);
+
+impl client::TokenSource for Fixed {
+    fn token(&self) -> BoxFuture<'_, anyhow::Result<Arc<str>>> {
+        Box::pin(ready(Ok(self.0.clone())))
     }
 }
 

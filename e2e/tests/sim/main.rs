@@ -10,6 +10,7 @@ mod chance;
 mod cluster;
 mod custom;
 mod rules;
+mod tokens;
 mod wire;
 mod workloads;
 

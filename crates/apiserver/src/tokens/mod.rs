@@ -7,6 +7,7 @@ mod claims;
 mod issue;
 mod jwt;
 mod keys;
+mod legacy;
 mod openid;
 
 use std::collections::HashMap;
@@ -103,11 +104,14 @@ impl Tokens {
 
     /// Whether the token claims to be one of ours, without any proof.
     pub fn is_ours(&self, token: &str) -> bool {
-        jwt::peek::<Issuer>(token).is_some_and(|claims| claims.iss == self.issuer)
+        jwt::peek::<Issuer>(token).is_some_and(|claims| claims.iss == self.issuer || claims.iss == legacy::ISSUER)
     }
 
     /// The holder of a token that is good for one of `audiences`.
     pub async fn authenticate(&self, token: &str, audiences: &[String]) -> Result<Holder, TokenError> {
+        if let Some(claims) = self.legacy(token)? {
+            return self.authenticate_legacy(token, &claims, audiences).await;
+        }
         let proven = self.prove(token)?;
         let audiences = proven.claims.check(self.core.clock.now().as_second(), &self.issuer, audiences)?;
         self.check_bindings(&proven.claims).await?;

@@ -8,8 +8,8 @@ use api_types::{
     plan::Decision,
 };
 use client::{Event, Index, Store, WorkQueue};
-use controllers::cron_job::{Observed, reconcile};
-use jiff::{Timestamp, tz::TimeZone};
+use controllers::cron_job::{Observed, Told, reconcile};
+use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
@@ -22,8 +22,8 @@ struct CronJobs {
     jobs: Store<Job>,
     /// By the uid of their controller.
     owned: Index<Job>,
-    /// The times that were complained about, by the CronJob's uid.
-    told: Mutex<HashMap<String, Timestamp>>,
+    /// What was complained about, by the CronJob's uid.
+    told: Mutex<HashMap<String, Told>>,
 }
 
 pub fn start(context: &Context) -> anyhow::Result<Vec<JoinHandle<()>>> {
@@ -84,13 +84,14 @@ impl Reconciler for CronJobs {
             taken: &|name| self.jobs.get(&key.namespace, name).is_some(),
             zone: zone.as_ref(),
             live: extra.live,
-            told: told.get(cron_job.uid()).copied(),
+            told: &told.get(cron_job.uid()).cloned().unwrap_or_default(),
             now: extra.now,
         });
-        match outcome.told {
-            Some(at) => told.insert(cron_job.uid().to_owned(), at),
-            None => told.remove(cron_job.uid()),
-        };
+        if outcome.told == Told::default() {
+            told.remove(cron_job.uid());
+        } else {
+            told.insert(cron_job.uid().to_owned(), outcome.told);
+        }
         Some(outcome.decision)
     }
 }

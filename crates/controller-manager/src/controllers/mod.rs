@@ -26,10 +26,12 @@ mod revisions;
 mod root_ca_publisher;
 mod selected;
 mod service_account;
+mod service_account_token;
 mod signer;
 mod stateful_set;
 mod storage_protection;
 mod taint_eviction;
+mod token_key;
 mod ttl;
 mod ttl_after_finished;
 
@@ -38,6 +40,7 @@ use tokio::task::JoinHandle;
 use crate::kit::Context;
 
 pub use signer::Signer;
+pub use token_key::TokenKey;
 
 type Start = fn(&Context) -> anyhow::Result<Vec<JoinHandle<()>>>;
 
@@ -68,6 +71,7 @@ const ALL: &[(&str, Start)] = &[
     ("resourcequota-controller", resource_quota::start),
     ("root-ca-certificate-publisher-controller", root_ca_publisher::start),
     ("serviceaccount-controller", service_account::start),
+    ("serviceaccount-token-controller", service_account_token::start),
     ("statefulset-controller", stateful_set::start),
     ("taint-eviction-controller", taint_eviction::start),
     ("ttl-controller", ttl::start),

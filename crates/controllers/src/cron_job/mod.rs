@@ -15,7 +15,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use api_types::k8s_openapi::api::batch::v1::{CronJob, Job};
 use jiff::{Timestamp, tz::TimeZone};
@@ -26,6 +26,15 @@ pub use plan::{Outcome, reconcile};
 
 /// The time that a job was scheduled for, in the schedule's time zone.
 pub const SCHEDULED: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
+
+/// What has been complained about: each is said once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The scheduled time.
+    pub time: Option<Timestamp>,
+    /// The uids of unfinished jobs that this controller did not create.
+    pub unexpected: BTreeSet<String>,
+}
 
 /// All that a decision depends on.
 #[derive(Clone, Copy)]
@@ -39,7 +48,6 @@ pub struct Observed<'a> {
     pub zone: Option<&'a TimeZone>,
     /// What the API says of the job that was asked about: one in the list of running jobs that is not to be seen.
     pub live: Option<&'a Live>,
-    /// The scheduled time that was complained about last.
-    pub told: Option<Timestamp>,
+    pub told: &'a Told,
     pub now: Timestamp,
 }

@@ -1,5 +1,7 @@
 //! From what is seen to writes.
 
+use std::collections::BTreeSet;
+
 use api_types::{
     cron::Schedule,
     k8s_openapi::{
@@ -15,30 +17,31 @@ use api_types::{
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Observed, children, due::Times};
+use super::{Observed, Told, children, due::Times};
 use crate::{job, time::from_seconds};
 
-/// The decision, and the scheduled time that has been complained about by now.
+/// The decision, and what has been complained about by now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     pub decision: Decision,
-    pub told: Option<Timestamp>,
+    pub told: Told,
 }
 
 pub fn reconcile(seen: &Observed<'_>) -> Outcome {
-    let mut told = seen.told;
+    let mut told = seen.told.clone();
     let decision = decide(seen, &mut told);
     Outcome { decision, told }
 }
 
-fn decide(seen: &Observed<'_>, told: &mut Option<Timestamp>) -> Decision {
+fn decide(seen: &Observed<'_>, told: &mut Told) -> Decision {
     let mut plan = Plan::default();
     let mut notes = Vec::new();
     let mut status = match status(seen, &mut notes) {
         Ok(status) => status,
         Err(needed) => return Decision::Need(needed),
     };
-    let start = start(seen, &status, told, &mut plan);
+    unexpected(seen, &mut told.unexpected, &mut plan);
+    let start = start(seen, &status, &mut told.time, &mut plan);
     let replaced: Vec<&Job> = match &start {
         Some(_) if policy(seen.cron_job) == "Replace" => running(seen).collect(),
         _ => Vec::new(),
@@ -124,6 +127,25 @@ fn status(seen: &Observed<'_>, notes: &mut Vec<Note>) -> Result<CronJobStatus, T
     }
     status.active = (!active.is_empty()).then_some(active);
     Ok(status)
+}
+
+/// Jobs that are ours by their owner but carry no time: somebody else made them, and they count for no policy.
+fn unexpected(seen: &Observed<'_>, told: &mut BTreeSet<String>, plan: &mut Plan) {
+    let listed = |job: &Job| {
+        let active = seen.cron_job.status.iter().flat_map(|status| status.active.iter().flatten());
+        active.into_iter().any(|known| known.uid.as_deref() == Some(job.uid()))
+    };
+    let strange: Vec<&Job> = seen
+        .jobs
+        .iter()
+        .map(|job| &**job)
+        .filter(|job| children::running(job) && children::scheduled(job).is_none() && !listed(job))
+        .collect();
+    for job in strange.iter().filter(|job| !told.contains(job.uid())) {
+        let text = format!("Saw a job that the controller did not create or forgot: {}", job.name());
+        plan.notes.push(Note::warning(reference(seen.cron_job), "UnexpectedJob", text));
+    }
+    *told = strange.into_iter().map(|job| job.uid().to_owned()).collect();
 }
 
 /// The job to start now, if any; and when to look again.

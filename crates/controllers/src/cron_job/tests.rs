@@ -1,5 +1,3 @@
-use std::cell::RefCell;
-
 use api_types::{
     k8s_openapi::apimachinery::pkg::apis::meta::v1::Time,
     object::Object,
@@ -29,7 +27,7 @@ fn world(schedule: &str, spec: Value) -> World {
     world
 }
 
-fn outcome(world: &World, told: Option<Timestamp>) -> Outcome {
+fn outcome(world: &World, told: &Told) -> Outcome {
     let cron_job = world.get::<CronJob>("n", "c").unwrap();
     let mut jobs = world.all::<Job>();
     jobs.retain(|job| job.metadata.owner_references.as_ref().is_some_and(|owners| owners[0].uid == "c-uid"));
@@ -55,7 +53,7 @@ fn outcome(world: &World, told: Option<Timestamp>) -> Outcome {
 }
 
 fn plan(world: &World) -> Plan {
-    match outcome(world, None).decision {
+    match outcome(world, &Told::default()).decision {
         Decision::Do(plan) => plan,
         Decision::Need(_) => panic!("asks twice"),
     }
@@ -102,12 +100,12 @@ fn one_job_for_each_time() {
 /// Four minutes, in which no job ends: how many there are, and how many the status lists.
 fn check_policy(policy: &str, jobs: usize, oldest: &str, told: usize) {
     let mut world = world("* * * * *", json!({"concurrencyPolicy": policy}));
-    let memory = RefCell::new(None);
+    let mut told_before = Told::default();
     let mut complaints = 0;
     for _ in 0..48 {
         world.pass(5);
-        let found = outcome(&world, *memory.borrow());
-        *memory.borrow_mut() = found.told;
+        let found = outcome(&world, &told_before);
+        told_before = found.told;
         let Decision::Do(plan) = found.decision else { panic!("asks twice") };
         complaints += plan.notes.iter().filter(|note| note.reason == "JobAlreadyActive").count();
         world.run(&plan).unwrap();
@@ -169,6 +167,22 @@ fn history_limits() {
     world.run(&plan(&world.clone())).unwrap();
     let names: Vec<String> = world.all::<Job>().iter().map(|job| job.name().to_owned()).collect();
     assert_eq!(names, ["b", "e"]);
+}
+
+#[test]
+fn jobs_that_somebody_else_made_are_told_of_once() {
+    let mut world = world("0 0 1 1 *", json!({"concurrencyPolicy": "Forbid"}));
+    let owner = json!([{"uid": "c-uid", "kind": "CronJob", "name": "c", "controller": true}]);
+    world.put::<Job>(json!({"metadata": {"name": "by-hand", "namespace": "n", "ownerReferences": owner}}));
+    let reasons = |outcome: &Outcome| match &outcome.decision {
+        Decision::Do(plan) => plan.notes.iter().map(|note| note.reason).collect::<Vec<_>>(),
+        Decision::Need(_) => panic!("asks"),
+    };
+    let first = outcome(&world, &Told::default());
+    assert_eq!(reasons(&first), ["UnexpectedJob"]);
+    assert_eq!(reasons(&outcome(&world, &first.told)), [""; 0]);
+    finish(&mut world, "Complete");
+    assert_eq!(outcome(&world, &first.told).told, Told::default());
 }
 
 #[test]

@@ -86,6 +86,7 @@ pub fn reconcile(seen: &Observed<'_>) -> Decision {
         plan.stage(pace, steps);
     }
     plan.stage(Pace::InOrder, report.write);
+    plan.notes.extend(report.more);
     plan.stage(Pace::Together, report.counted.into_iter().map(|pod| Step::from(release(pod))));
     for (pace, steps) in after {
         plan.stage(pace, steps);

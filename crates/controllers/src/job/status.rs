@@ -23,6 +23,8 @@ const SUSPENDED: &str = "Suspended";
 pub(super) struct Report<'a> {
     /// None when the status says it already.
     pub write: Option<Step>,
+    /// What is to be said besides, once it is written.
+    pub more: Option<Note>,
     /// What the status has accounted for.
     pub counted: Vec<&'a Pod>,
 }
@@ -43,7 +45,7 @@ pub(super) fn report<'a>(
     status.terminating = Some(census.terminating + deleted);
 
     let counted = account(census, course, &mut status);
-    let mut note = None;
+    let (mut note, mut more) = (None, None);
     let conditions = status.conditions.get_or_insert_default();
     match course {
         Course::Running if seen.job.metadata.deletion_timestamp.is_some() => {}
@@ -52,7 +54,12 @@ pub(super) fn report<'a>(
             ensure(conditions, "FailureTarget", true, reason, message, seen.now);
         }
         Course::Succeeding { reason, message } => {
-            ensure(conditions, "SuccessCriteriaMet", true, reason, message, seen.now);
+            if ensure(conditions, "SuccessCriteriaMet", true, reason, message, seen.now)
+                && census.wanted.completions.is_some_and(|completions| census.succeeded > completions)
+            {
+                let text = "Too many succeeded pods running after completion count reached";
+                more = Some(Note::warning(reference(seen.job), "TooManySucceededPods", text));
+            }
         }
     }
     if status.start_time.is_none() && !census.wanted.suspended {
@@ -69,7 +76,7 @@ pub(super) fn report<'a>(
         step.done = note;
         step
     });
-    Report { write, counted }
+    Report { more: more.filter(|_| write.is_some()), write, counted }
 }
 
 fn replace(job: &Job, status: JobStatus) -> Write {

@@ -360,6 +360,23 @@ fn adopts_with_the_finalizer_and_gives_up_without() {
 }
 
 #[test]
+fn says_that_more_succeeded_than_asked_for() {
+    let check = |successes: usize, want: &[&str]| {
+        let mut world = world(json!({"completions": 1, "parallelism": 1}));
+        for n in 0..successes {
+            let owner = json!([{"uid": "job-uid", "kind": "Job", "controller": true}]);
+            let metadata = json!({"name": n.to_string(), "namespace": "n", "uid": n.to_string(),
+                "labels": {"app": "a"}, "ownerReferences": owner, "finalizers": [FINALIZER]});
+            world.put::<Pod>(json!({"metadata": metadata, "status": {"phase": "Succeeded"}}));
+        }
+        let plan = decide(&world, &mut Backoff::default(), None);
+        assert_eq!(plan.notes.iter().map(|note| note.reason).collect::<Vec<_>>(), want);
+    };
+    check(1, &[]);
+    check(2, &["TooManySucceededPods"]);
+}
+
+#[test]
 fn leaves_the_jobs_of_others_alone() {
     let world = world(json!({"managedBy": "example.com/other"}));
     assert!(decide(&world, &mut Backoff::default(), None).is_empty());
