@@ -58,7 +58,6 @@ pub fn running(name: &str, attempt: u32) -> ContainerSeen {
         image_id: "sha256:1".into(),
         hash: names::container_hash(&container(name)),
         log_path: String::new(),
-        made_with: None,
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod binding;
 mod cells;
 pub mod defaults;
+mod own_labels;
 mod prepare;
 pub mod qos;
 #[cfg(test)]

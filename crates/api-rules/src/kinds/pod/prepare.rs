@@ -4,11 +4,12 @@ use api_types::k8s_openapi::api::core::v1::PodSpec;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::qos;
+use super::{own_labels, qos};
 use crate::value;
 
-/// A new pod is pending, whatever it says.
+/// A new pod is pending, whatever it says; whom its rules of placement mean is settled by its labels of this moment.
 pub fn create(object: &mut Value) {
+    own_labels::merge(object);
     let class = object
         .get("spec")
         .and_then(|spec| PodSpec::deserialize(spec).ok())

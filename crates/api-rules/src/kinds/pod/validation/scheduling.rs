@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::Errors;
 use crate::{
-    kinds::validate_label_selector,
+    kinds::{pod::own_labels, validate_label_selector},
     names::{self, one_of, report},
 };
 
@@ -134,6 +134,8 @@ fn pod_term(term: &PodAffinityTerm, path: &Path, errors: &mut Errors) {
             validate_label_selector(selector, &path.child(member), errors);
         }
     }
+    let fields = [("matchLabelKeys", &term.match_label_keys), ("mismatchLabelKeys", &term.mismatch_label_keys)];
+    own_labels::validate(term.label_selector.as_ref(), fields, path, errors);
     for namespace in term.namespaces.iter().flatten() {
         report(names::dns_label(namespace), &path.child("namespace"), namespace, errors);
     }
@@ -194,6 +196,8 @@ fn spreading(constraints: &[TopologySpreadConstraint], path: &Path, errors: &mut
                 one_of(policy, &["Honor", "Ignore"], &at.child(member), errors);
             }
         }
+        let fields = [("matchLabelKeys", &constraint.match_label_keys), ("mismatchLabelKeys", &None)];
+        own_labels::validate(constraint.label_selector.as_ref(), fields, &at, errors);
         if let Some(selector) = &constraint.label_selector {
             validate_label_selector(selector, &at.child("labelSelector"), errors);
         }
