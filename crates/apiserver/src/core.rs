@@ -80,7 +80,7 @@ impl Core {
 
 /// An object for those who only look at it: without its managedFields, which make up much of what reading it costs.
 pub fn without_owners(object: &Object) -> Value {
-    api_rules::apply::split(object.json()).map_or_else(|_| object.value(), |split| split.object)
+    api_rules::apply::split(&object.json()).map_or_else(|_| object.value(), |split| split.object)
 }
 
 /// RFC 3339 in whole seconds, as `metav1.Time`.

@@ -111,7 +111,7 @@ pub fn protobuf_message(served: &Served, form: Form, object: &Object) -> Result<
     match (form.shape, served.message) {
         (Shape::Metadata | Shape::MetadataList, _) => {
             let id = protobuf::messages::of_kind("meta.k8s.io/v1", "PartialObjectMetadata").ok_or_else(missing)?;
-            Ok(protobuf::message(id, &metadata(form.meta, object.json()))?.into())
+            Ok(protobuf::message(id, &metadata(form.meta, &object.json()))?.into())
         }
         (_, None) => Err(missing()),
         (_, Some(id)) if served.kind.is_storage_version() => object.encoded(|json| protobuf::message(id, json)),

@@ -74,6 +74,10 @@ macro_rules! watched {
             }
             fn slim(&mut self) {
                 self.metadata.managed_fields = None;
+                shrink(&mut self.metadata.owner_references);
+                if let Some(status) = &mut self.status {
+                    shrink(&mut status.conditions);
+                }
             }
         }
 
@@ -84,6 +88,13 @@ macro_rules! watched {
 }
 watched!(Deployment, "Deployment", "deployments");
 watched!(ReplicaSet, "ReplicaSet", "replicasets");
+
+/// A list that was read from JSON has room for four elements at least.
+fn shrink<T>(list: &mut Option<Vec<T>>) {
+    if let Some(list) = list {
+        list.shrink_to_fit();
+    }
+}
 
 /// A pod template as its text.
 #[derive(Clone, Debug, Deserialize)]

@@ -79,6 +79,10 @@ impl Hello {
         }
     }
 
+    pub fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Relaxed)
+    }
+
     fn greeting(&self) -> Response<Full<Bytes>> {
         text(StatusCode::OK, format!("Hello from {} ({})\n", self.name, self.version))
     }

@@ -1,9 +1,11 @@
 //! A small HTTP server to run in pods: it says which pod answers, and can be told to misbehave.
 //!
 //! Environment: `PORT` (8080), `POD_NAME` (else `HOSTNAME`), `VERSION` (`v1`), `READY_AFTER` (seconds until `/ready`
-//! first says yes), `EXIT_AFTER` (seconds) with `EXIT_CODE`. What the paths do is in [`answer::answer`].
+//! first says yes), `EXIT_AFTER` (seconds) with `EXIT_CODE`. What the paths do is in [`answer::Hello::answer`]. On the same
+//! port it answers gRPC health checks ([`health`]), over HTTP/2 as gRPC does.
 
 mod answer;
+mod health;
 
 use std::convert::Infallible;
 use std::str::FromStr;
@@ -11,17 +13,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use http_body_util::{BodyExt as _, Limited};
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long open requests may take once the process was told to end.
 const DRAIN: Duration = Duration::from_secs(25);
+/// Bytes of a health check's request.
+const MESSAGE_MAX: usize = 1024;
 
 fn main() -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve())
@@ -54,9 +59,19 @@ async fn serve() -> anyhow::Result<()> {
         let hello = hello.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let hello = hello.clone();
-            async move { Ok::<_, Infallible>(hello.answer(request.uri(), peer).await) }
+            async move {
+                if request.uri().path() == health::PATH {
+                    // One that is too long is answered as one that is not understood.
+                    let body = Limited::new(request.into_body(), MESSAGE_MAX).collect().await;
+                    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+                    return Ok::<_, Infallible>(health::answer(&body, hello.is_healthy()));
+                }
+                Ok(hello.answer(request.uri(), peer).await.map(|body| body.boxed()))
+            }
         });
-        let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new());
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move { connection.await.ok() });
     }

@@ -38,11 +38,14 @@ enum Hierarchy {
 
 impl Cgroups {
     pub fn open(config: &KubeletConfiguration) -> anyhow::Result<Self> {
+        Self::at(Path::new(MOUNT), config)
+    }
+
+    fn at(root: &Path, config: &KubeletConfiguration) -> anyhow::Result<Self> {
         let driver = match config.cgroup_driver {
             crate::config::CgroupDriver::Cgroupfs => Driver::Cgroupfs,
             crate::config::CgroupDriver::Systemd => Driver::Systemd,
         };
-        let root = Path::new(MOUNT);
         let hierarchy = if root.join("cgroup.controllers").exists() {
             Hierarchy::V2 { root: root.to_path_buf() }
         } else {
@@ -70,6 +73,10 @@ impl Cgroups {
         Ok(cgroups)
     }
 
+    pub fn is_v2(&self) -> bool {
+        matches!(self.hierarchy, Hierarchy::V2 { .. })
+    }
+
     pub fn tree(&self) -> &Tree {
         &self.tree
     }
@@ -82,6 +89,15 @@ impl Cgroups {
         let path = self.tree.path(Some(qos::class(pod)), Some(names::uid(pod)));
         self.make(&path)?;
         self.set(&path, resources::pod(pod))
+    }
+
+    /// Limits wide enough for the pod as it is now and as it was.
+    pub fn resize_pod(&self, pod: &Pod, former: &Pod) -> anyhow::Result<()> {
+        if self.tree.driver == Driver::Systemd {
+            return Ok(());
+        }
+        let path = self.tree.path(Some(qos::class(pod)), Some(names::uid(pod)));
+        self.set(&path, resources::pod(pod).or_wider(resources::pod(former)))
     }
 
     pub fn remove_pod(&self, uid: &str) {
@@ -198,5 +214,73 @@ fn remove_tree(directory: &Path) {
     }
     if let Err(error) = fs::remove_dir(directory) {
         tracing::debug!(cgroup = %directory.display(), %error, "cannot remove a cgroup");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod() -> Pod {
+        serde_json::from_value(json!({"metadata": {"uid": "a-b"}, "spec": {"containers": [{"name": "c", "resources":
+            {"requests": {"cpu": "250m", "memory": "16Mi"}, "limits": {"cpu": "500m", "memory": "32Mi"}}}]}}))
+        .unwrap()
+    }
+
+    /// A folder that looks like a mount point of cgroups; the kernel would make the files, here writing them does.
+    fn check(name: &str, prepare: impl Fn(&Path), path: &str, want: &[(&str, &str)]) {
+        let root = std::env::temp_dir().join(format!("kubelet-cgroups-{name}-{}", std::process::id()));
+        fs::create_dir_all(&root).unwrap();
+        prepare(&root);
+        let config = KubeletConfiguration { cgroup_root: "/kogge".into(), pod_pids_limit: 99, ..Default::default() };
+        let cgroups = Cgroups::at(&root, &config).unwrap();
+        cgroups.ensure_pod(&pod()).unwrap();
+        for (file, content) in want {
+            assert_eq!(fs::read_to_string(root.join(file)).ok().as_deref(), Some(*content), "{file}");
+        }
+        for directory in cgroups.directories(path) {
+            for file in fs::read_dir(&directory).into_iter().flatten().flatten() {
+                fs::remove_file(file.path()).unwrap();
+            }
+        }
+        cgroups.remove_pod("a-b");
+        assert!(cgroups.directories(path).iter().all(|d| !d.exists()));
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn the_files_of_v2() {
+        let pod = "kogge/kubepods/burstable/poda-b";
+        check(
+            "v2",
+            |root| fs::write(root.join("cgroup.controllers"), "cpu memory pids").unwrap(),
+            pod,
+            &[
+                ("cgroup.subtree_control", "+pids"),
+                ("kogge/kubepods/besteffort/cpu.weight", "1"),
+                (&format!("{pod}/cpu.weight"), "10"),
+                (&format!("{pod}/cpu.max"), "50000 100000"),
+                (&format!("{pod}/memory.max"), "33554432"),
+                (&format!("{pod}/pids.max"), "99"),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_files_of_v1() {
+        let pod = "kogge/kubepods/burstable/poda-b";
+        check(
+            "v1",
+            |root| ["cpu", "memory", "pids"].iter().for_each(|c| fs::create_dir_all(root.join(c)).unwrap()),
+            pod,
+            &[
+                ("cpu/kogge/kubepods/besteffort/cpu.shares", "2"),
+                (&format!("cpu/{pod}/cpu.shares"), "256"),
+                (&format!("cpu/{pod}/cpu.cfs_quota_us"), "50000"),
+                (&format!("memory/{pod}/memory.limit_in_bytes"), "33554432"),
+                (&format!("pids/{pod}/pids.max"), "99"),
+            ],
+        );
     }
 }

@@ -67,10 +67,10 @@ pub async fn run(mut config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let runtime: Arc<dyn Runtime> = Arc::new(Containerd::new(Path::new(&socket)));
     let mut machine = Machine::read(&config)?;
     machine.info.container_runtime_version = runtime_version(&*runtime, &shutdown).await?;
-    serving::ensure_certificate(&mut config)?;
+    serving::ensure_certificate(&mut config, &machine.addresses)?;
     let kubeconfig = bootstrap::ensure_kubeconfig(&config, &shutdown).await?;
     let client = client::connect(&kubeconfig, &component::version::user_agent("kubelet"))?;
-    let rotation = bootstrap::rotate(config.clone(), client.clone());
+    let rotation = bootstrap::rotate(config.clone(), machine.addresses.clone(), client.clone());
     let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), &config.node_name);
     let parts = Parts {
         client,

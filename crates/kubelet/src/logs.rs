@@ -8,11 +8,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
-/// How often sizes are looked at; there is no event for a file that grows.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Ends the name of a file that is still being compressed.
+const UNFINISHED: &str = "tmp";
 
 pub fn remove_container(context: &Context, pod: &Pod, container: &ContainerSeen) {
     let log = context.paths.pod_logs(pod).join(names::log_file(&container.name, container.attempt));
@@ -39,11 +38,11 @@ fn remove(path: &Path, by: fn(PathBuf) -> std::io::Result<()>) {
     }
 }
 
-/// Rotates logs for as long as the kubelet runs.
+/// Rotates logs for as long as the kubelet runs. There is no event for a file that grows.
 pub async fn run(context: Arc<Context>) {
     let limit = Quantity::parse(&context.config.file.container_log_max_size).map_or(10 << 20, |q| q.value());
     let files = context.config.file.container_log_max_files.max(2) as usize;
-    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    let mut ticks = tokio::time::interval(context.config.file.container_log_monitor_interval.0);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -73,13 +72,20 @@ async fn rotate(context: &Context, container: &str, log: &Path, files: usize) ->
         fs::rename(&aside, log).context("cannot rename it back")?;
         return Err(error).context("the runtime does not open a new one");
     }
-    let mut old = rotated(log);
-    old.sort();
     // The newest of them stays as it is: readers may still follow it.
-    let compress: Vec<_> =
-        old.iter().filter(|p| **p != aside && p.extension().is_none_or(|e| e != "gz")).cloned().collect();
-    for path in compress {
-        tokio::task::spawn_blocking(move || gzip(&path)).await??;
+    let log = log.to_owned();
+    tokio::task::spawn_blocking(move || tidy(&log, &aside, files)).await?
+}
+
+fn tidy(log: &Path, newest: &Path, files: usize) -> anyhow::Result<()> {
+    let ends = |path: &Path, end: &str| path.extension().is_some_and(|e| e == end);
+    for path in rotated(log).iter().filter(|path| *path != newest && !ends(path, "gz")) {
+        if ends(path, UNFINISHED) {
+            // Left behind by a kubelet that ended meanwhile; what it was made of is there still.
+            remove(path, fs::remove_file);
+        } else {
+            gzip(path).with_context(|| format!("cannot compress {}", path.display()))?;
+        }
     }
     let mut old = rotated(log);
     old.sort();
@@ -90,13 +96,22 @@ async fn rotate(context: &Context, container: &str, log: &Path, files: usize) ->
 }
 
 fn gzip(path: &Path) -> anyhow::Result<()> {
-    let mut target = path.as_os_str().to_owned();
-    target.push(".gz");
-    let mut encoder = flate2::write::GzEncoder::new(fs::File::create(&target)?, flate2::Compression::default());
+    let with =
+        |end: &str| path.with_extension(format!("{}.{end}", path.extension().unwrap_or_default().to_string_lossy()));
+    let (unfinished, finished) = (with(UNFINISHED), with("gz"));
+    let mut encoder = flate2::write::GzEncoder::new(fs::File::create(&unfinished)?, flate2::Compression::default());
     std::io::copy(&mut fs::File::open(path)?, &mut encoder)?;
     encoder.finish()?;
-    fs::remove_file(path)?;
-    Ok(())
+    fs::rename(unfinished, finished)?;
+    Ok(fs::remove_file(path)?)
+}
+
+/// What was set aside and is not compressed, the oldest first.
+pub fn set_aside(log: &Path) -> Vec<PathBuf> {
+    let mut plain = rotated(log);
+    plain.retain(|path| path.extension().is_none_or(|e| e != "gz" && e != UNFINISHED));
+    plain.sort();
+    plain
 }
 
 /// Files beside a log that were it once: `0.log.20260101-000000[.gz]`.
@@ -108,4 +123,37 @@ fn rotated(log: &Path) -> Vec<PathBuf> {
         .map(|e| e.path())
         .filter(|p| p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(&prefix)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+
+    #[test]
+    fn old_logs_are_compressed_and_the_oldest_go() {
+        let folder = std::env::temp_dir().join(format!("kubelet-rotated-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let log = folder.join("0.log");
+        for name in [
+            "0.log",
+            "0.log.20260101-000001.gz",
+            "0.log.20260101-000002",
+            "0.log.20260101-000003",
+            "1.log",
+            "0.log.x.tmp",
+        ] {
+            fs::write(folder.join(name), name).unwrap();
+        }
+        tidy(&log, &folder.join("0.log.20260101-000003"), 3).unwrap();
+        let mut left: Vec<_> =
+            fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        assert_eq!(left, ["0.log", "0.log.20260101-000002.gz", "0.log.20260101-000003", "1.log"]);
+        let mut text = String::new();
+        let packed = fs::File::open(folder.join("0.log.20260101-000002.gz")).unwrap();
+        flate2::read::GzDecoder::new(packed).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "0.log.20260101-000002");
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

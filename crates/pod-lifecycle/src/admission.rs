@@ -1,9 +1,10 @@
 //! Whether the node takes a pod that was bound to it: the last check, in upstream's reasons.
 
 use crate::{
-    core::{Node, NodeSelectorRequirement, Pod, Taint},
+    core::{Container, Node, NodeSelectorRequirement, Pod, Taint},
     names,
     resources::{self, Resources},
+    security,
     status::Verdict,
 };
 use api_types::Quantity;
@@ -36,7 +37,17 @@ pub fn admit(pod: &Pod, node: &Node, others: &[&Pod], allowed_sysctls: &[String]
     Ok(())
 }
 
-fn resources_fit(pod: &Pod, allocatable: &Resources, others: &[&Pod]) -> Result<(), Verdict> {
+/// A profile that nothing enforces is worse than none. `enforced` is whether the node's kernel does.
+pub fn armored(pod: &Pod, enforced: bool) -> Result<(), Verdict> {
+    let profile = |container: &Container| security::effective(pod, container).apparmor;
+    let confines = |container: &Container| profile(container).is_some_and(|(kind, _)| kind != "Unconfined");
+    if !enforced && names::all_containers(pod).iter().any(confines) {
+        return Err(Verdict::rejected("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host"));
+    }
+    Ok(())
+}
+
+pub(crate) fn resources_fit(pod: &Pod, allocatable: &Resources, others: &[&Pod]) -> Result<(), Verdict> {
     let out_of = |name: &str, requested: i64, used: i64, capacity: i64| {
         let message = format!(
             "Node didn't have enough resource: {name}, requested: {requested}, used: {used}, capacity: {capacity}"
@@ -199,6 +210,18 @@ mod tests {
         let others: Vec<Pod> = others.iter().map(make).collect();
         let got = admit(&make(&spec), &node, &others.iter().collect::<Vec<_>>(), &[]);
         assert_eq!(got.map_or_else(|v| format!("{}: {}", v.reason, v.message), |()| "ok".into()), want);
+    }
+
+    #[test]
+    fn a_profile_needs_somebody_who_enforces_it() {
+        let pod = |kind: &str| -> Pod {
+            serde_json::from_value(json!({"spec": {"containers": [{"name": "a"}],
+                "securityContext": {"appArmorProfile": {"type": kind}}}}))
+            .unwrap()
+        };
+        let text = armored(&pod("RuntimeDefault"), false).unwrap_err().message;
+        assert_eq!(text, "Pod was rejected: Cannot enforce AppArmor: AppArmor is not enabled on the host");
+        assert!(armored(&pod("RuntimeDefault"), true).is_ok() && armored(&pod("Unconfined"), false).is_ok());
     }
 
     #[test]

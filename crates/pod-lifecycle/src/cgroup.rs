@@ -68,6 +68,13 @@ mod tests {
         assert_eq!(fs.path(Some(Class::Burstable), None), "/kogge/n-2/kubepods/burstable");
         let systemd = Tree { driver: Driver::Systemd, root: "/".into() };
         assert_eq!(systemd.parent(Class::BestEffort, "a-b"), "kubepods-besteffort-poda_b.slice");
+        let below = Tree { driver: Driver::Systemd, root: "/test/a-1".into() };
+        assert_eq!(below.parent(Class::Guaranteed, "x"), "test-a_1-kubepods-podx.slice");
+        assert_eq!(
+            below.path(None, None),
+            "/test.slice/test-a_1.slice/test-a_1-kubepods.slice",
+            "a dash in a name would be taken for a level"
+        );
         assert_eq!(
             systemd.path(Some(Class::BestEffort), Some("a-b")),
             "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-poda_b.slice"

@@ -7,6 +7,7 @@
 //! * [`env`], [`downward`], [`hosts`], [`dns`], [`volumes`]: the content a container finds inside.
 //! * [`qos`], [`resources`], [`cgroup`], [`security`]: what the kernel is told.
 //! * [`eviction`]: what a node that runs out of something does about it.
+//! * [`resize`]: what a running pod gets of the resources it comes to ask for.
 //! * [`static_pods`]: pods that come from the node's own files.
 //! * [`admission`], [`image`], [`gc`], [`support`]: what the node accepts, pulls, forgets and refuses.
 //!
@@ -28,6 +29,7 @@ pub mod names;
 pub mod observed;
 pub mod probe;
 pub mod qos;
+pub mod resize;
 pub mod resources;
 pub mod security;
 pub mod static_pods;

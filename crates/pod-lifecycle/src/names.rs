@@ -11,6 +11,8 @@ pub const CONTAINER_HASH: &str = "io.kubernetes.container.hash";
 pub const RESTART_COUNT: &str = "io.kubernetes.container.restartCount";
 pub const TERMINATION_MESSAGE_PATH: &str = "io.kubernetes.container.terminationMessagePath";
 pub const TERMINATION_MESSAGE_POLICY: &str = "io.kubernetes.container.terminationMessagePolicy";
+/// What the container was made with, as JSON of its `resources`.
+pub const RESOURCES: &str = "io.kubernetes.container.resources";
 pub const PRE_STOP: &str = "io.kubernetes.container.preStopHandler";
 pub const PORTS: &str = "io.kubernetes.container.ports";
 pub const POD_GRACE: &str = "io.kubernetes.pod.terminationGracePeriod";

@@ -1,5 +1,6 @@
 //! What the container runtime shows of one pod, in the few fields that decisions need.
 
+use crate::core::ResourceRequirements;
 use jiff::Timestamp;
 use std::cmp::Reverse;
 
@@ -40,6 +41,8 @@ pub struct ContainerSeen {
     /// Of the spec it was made from, see [`crate::names::container_hash`].
     pub hash: String,
     pub log_path: String,
+    /// What it was made with; unknown of containers that others made.
+    pub made_with: Option<ResourceRequirements>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

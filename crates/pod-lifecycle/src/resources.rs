@@ -25,6 +25,18 @@ pub struct CgroupValues {
     pub memory: i64,
 }
 
+impl CgroupValues {
+    /// What holds both; no limit is the widest.
+    pub fn or_wider(self, other: Self) -> Self {
+        let limit = |a: i64, b: i64| if a == 0 || b == 0 { 0 } else { a.max(b) };
+        Self {
+            cpu_shares: self.cpu_shares.max(other.cpu_shares),
+            cpu_quota: limit(self.cpu_quota, other.cpu_quota),
+            memory: limit(self.memory, other.memory),
+        }
+    }
+}
+
 pub fn quantity(map: Option<&Resources>, name: &str) -> Option<Quantity> {
     map.and_then(|m| m.get(name)).and_then(|q| Quantity::try_from(q).ok())
 }

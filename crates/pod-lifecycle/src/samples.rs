@@ -58,6 +58,7 @@ pub fn running(name: &str, attempt: u32) -> ContainerSeen {
         image_id: "sha256:1".into(),
         hash: names::container_hash(&container(name)),
         log_path: String::new(),
+        made_with: None,
     }
 }
 

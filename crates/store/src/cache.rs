@@ -28,11 +28,12 @@ use crate::{
 };
 
 mod admission;
-
+mod bell;
 mod log;
 pub(crate) mod subscribers;
 mod table;
 
+pub(crate) use bell::Bells;
 pub(crate) use log::{Entry, Old};
 pub use table::Snapshot;
 pub(crate) use table::TableState;
@@ -205,8 +206,9 @@ impl Cache {
             .filter(|(tables, key)| tables.iter().all(|table| table.resource.namespaced == key.contains('/')))
     }
 
-    /// Takes in a batch of whole revisions. Nothing of a revision is applied if part of it cannot be decoded.
-    pub fn apply(&self, changes: &[Change]) -> Result<(), DecodeError> {
+    /// Takes in a batch of whole revisions. Nothing of a revision is applied if part of it cannot be decoded. Whom it concerns
+    /// is told by `bells`.
+    pub(crate) fn apply(&self, changes: &[Change], bells: &mut Bells) -> Result<(), DecodeError> {
         // Loaded after the changes came: a resource that entered before them sees them.
         let tables = self.tables.load();
         for revision in changes.chunk_by(|a, b| a.revision() == b.revision()) {
@@ -214,7 +216,7 @@ impl Cache {
             for change in revision {
                 self.decode(&tables, change, &mut applied)?;
             }
-            self.apply_revision(revision[0].revision(), applied);
+            self.apply_revision(revision[0].revision(), applied, bells);
         }
         self.trim(&tables);
         Ok(())
@@ -240,7 +242,7 @@ impl Cache {
         Ok(())
     }
 
-    fn apply_revision(&self, revision: Revision, mut applied: Vec<Applied>) {
+    fn apply_revision(&self, revision: Revision, mut applied: Vec<Applied>, bells: &mut Bells) {
         if revision <= self.revision() {
             return;
         }
@@ -258,6 +260,7 @@ impl Cache {
             if state.is_closed() {
                 continue;
             }
+            bells.add(&table);
             let before = state.log.bytes();
             for change in group {
                 state.apply(&table.resource, revision, change.key, change.created, change.new);

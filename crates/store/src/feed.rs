@@ -3,11 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use crate::{
     backend::{Backend, BackendError, Change, Range, Revision},
-    cache::{Cache, Loaded, ResourceRef},
+    cache::{Bells, Cache, Loaded, ResourceRef},
     compactor,
     object::{DecodeError, Object},
 };
@@ -88,13 +89,31 @@ pub(crate) async fn read(
 
 async fn follow(backend: &dyn Backend, cache: &Cache) -> Result<(), FeedError> {
     let mut changes = backend.watch(cache.prefix().to_owned(), cache.revision() + 1).await?;
+    let mut bells = Bells::default();
+    let mut due = None;
     loop {
-        let batch = changes.next().await?;
+        let mut next = changes.next();
+        let batch = loop {
+            tokio::select! {
+                biased;
+                batch = &mut next => break batch?,
+                () = until(due) => due = bells.ring(Instant::now()),
+            }
+        };
         // First, so that whoever sees this batch's revision knows what is gone.
         if let Some(revision) = batch.iter().rev().find_map(|change| compaction(cache, change)) {
             cache.compact(revision);
         }
-        cache.apply(&batch)?;
+        drop(next);
+        cache.apply(&batch, &mut bells)?;
+        due = bells.ring(Instant::now());
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,7 +1,8 @@
 //! The state of the cluster: etcd, and the watch cache over it that answers every read.
 //!
-//! An object is **one shared buffer of JSON** from the moment its change arrives until the last reader has written
-//! it to a socket. Beside the bytes the cache keeps only what selects: key, labels and the selectable fields.
+//! An object is **one shared buffer of JSON** from the moment its change arrives until the last reader has written it to a
+//! socket; what it has in common with many others (its managers' `fieldsV1`) is held once for all of them. Beside the bytes
+//! the cache keeps only what selects: key, labels and the selectable fields.
 //!
 //! * [`backend`]: what is asked of a key-value store with revisions; [`etcd`] and [`memory`] answer it.
 //! * [`object`]: the shared buffer, and what is extracted from it once.

@@ -1,11 +1,16 @@
 //! One stored object: a shared buffer that holds its JSON with the resourceVersion spliced in, and what selects it.
 //!
 //! The buffer holds the object inside the watch event that first carries it, so that GET, LIST and WATCH all write
-//! slices of the same memory: `{"type":"MODIFIED","object":` *the object* `}⏎`.
+//! slices of the same memory: `{"type":"MODIFIED","object":` *the object* `}⏎`. What the object has in common with many
+//! others lies outside of it (`parts`); then LIST copies from both, and the others put the text together.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    borrow::Cow,
+    ops::Range,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -14,9 +19,11 @@ use serde_json::Value;
 use crate::{backend::KeyValue, backend::Revision, resource::Selects};
 
 mod extract;
+mod parts;
 
 pub use extract::Extractor;
 use extract::{Extracted, Text};
+use parts::Part;
 
 /// Turns a value in another form than JSON into JSON, or says why it cannot be read.
 pub type Rewrite = fn(&[u8]) -> Result<Vec<u8>, String>;
@@ -72,7 +79,10 @@ pub struct Object {
     namespace_len: u32,
     revision: Revision,
     carried_by: EventType,
+    /// The event's line but for the parts.
     frame: Bytes,
+    /// What lies elsewhere, by its place in the frame.
+    parts: Box<[Part]>,
     /// Where metadata's members begin, within the object.
     metadata_at: u32,
     extracted: Extracted,
@@ -126,15 +136,22 @@ impl Object {
         let mut buffer = BytesMut::with_capacity(lead.len() + value.len() + 44 + TRAIL.len());
         buffer.put_slice(lead);
         splice(&mut buffer, &value[..metadata_at], revision, &value[metadata_at..]);
-        let body = &buffer[lead.len()..];
-        let extracted = extractor.extract(body)?;
+        let (mut extracted, owned) = extractor.extract(&buffer, lead.len())?;
         buffer.put_slice(TRAIL);
+        let (frame, parts) = match extractor.common.split(&buffer, &owned) {
+            Some((frame, parts)) => {
+                extracted.shift(lead.len(), &parts);
+                (Bytes::from(frame), parts)
+            }
+            None => (buffer.freeze(), Box::default()),
+        };
         Ok(Self {
             key: key.into(),
             namespace_len: key.find('/').unwrap_or(0) as u32,
             revision,
             carried_by,
-            frame: buffer.freeze(),
+            frame,
+            parts,
             metadata_at: metadata_at as u32,
             extracted,
             encoded: OnceLock::new(),
@@ -160,11 +177,48 @@ impl Object {
 
     /// The JSON as served: apiVersion, kind and metadata first, with its resourceVersion.
     pub fn body(&self) -> Bytes {
-        self.frame.slice(self.carried_by.lead().len()..self.frame.len() - TRAIL.len())
+        if self.parts.is_empty() { self.frame.slice(self.own()) } else { self.joined(&[], &[]).freeze() }
     }
 
-    pub fn json(&self) -> &[u8] {
-        &self.frame[self.carried_by.lead().len()..self.frame.len() - TRAIL.len()]
+    /// The same, to be looked at.
+    pub fn json(&self) -> Cow<'_, [u8]> {
+        if self.parts.is_empty() {
+            Cow::Borrowed(&self.frame[self.own()])
+        } else {
+            Cow::Owned(self.joined(&[], &[]).into())
+        }
+    }
+
+    /// Appends the JSON.
+    pub fn write(&self, out: &mut BytesMut) {
+        let Range { start: mut from, end } = self.own();
+        for part in &self.parts {
+            let at = part.at as usize;
+            out.put_slice(&self.frame[from..at]);
+            out.put_slice(&part.text);
+            from = at;
+        }
+        out.put_slice(&self.frame[from..end]);
+    }
+
+    /// Bytes of the JSON.
+    #[expect(clippy::len_without_is_empty, reason = "an object is never empty")]
+    pub fn len(&self) -> usize {
+        self.own().len() + self.parts.iter().map(|part| part.text.len()).sum::<usize>()
+    }
+
+    /// Where the JSON lies within the frame.
+    fn own(&self) -> Range<usize> {
+        self.carried_by.lead().len()..self.frame.len() - TRAIL.len()
+    }
+
+    /// The JSON between `lead` and `trail`, in a new buffer.
+    fn joined(&self, lead: &[u8], trail: &[u8]) -> BytesMut {
+        let mut out = BytesMut::with_capacity(lead.len() + self.len() + trail.len());
+        out.put_slice(lead);
+        self.write(&mut out);
+        out.put_slice(trail);
+        out
     }
 
     /// The object in the other encoding (there is one: protobuf), made by `encode` from its JSON the first time and kept
@@ -176,7 +230,7 @@ impl Object {
         if let Some(encoded) = self.encoded.get() {
             return Ok(Bytes::clone(encoded));
         }
-        let encoded = Bytes::from(encode(self.json())?);
+        let encoded = Bytes::from(encode(&self.json())?);
         if ENCODED.fetch_add(encoded.len(), Relaxed) + encoded.len() > ENCODED_LIMIT
             || self.encoded.set(Box::new(encoded.clone())).is_err()
         {
@@ -186,17 +240,22 @@ impl Object {
     }
 
     pub fn value(&self) -> Value {
-        serde_json::from_slice(self.json()).expect("it was decoded on arrival")
+        serde_json::from_slice(&self.json()).expect("it was decoded on arrival")
     }
 
-    /// A whole line of a watch stream. Shared if the object arrived with this type of event, else a copy.
+    /// A whole line of a watch stream. Shared if the object is in one piece and arrived with this type of event, else a copy.
     pub fn frame(&self, event: EventType) -> Bytes {
-        if event == self.carried_by { self.frame.clone() } else { framed(event, self.json()) }
+        if self.has_frame(event) { self.frame.clone() } else { self.joined(event.lead(), TRAIL).freeze() }
+    }
+
+    /// Whether [`frame`](Self::frame) costs nothing.
+    pub(crate) fn has_frame(&self, event: EventType) -> bool {
+        event == self.carried_by && self.parts.is_empty()
     }
 
     /// The line of a watch stream that says that this object went out of sight at `revision`.
     pub fn deleted_frame(&self, revision: Revision) -> Bytes {
-        let json = self.json();
+        let json = &*self.json();
         let members = self.metadata_at as usize;
         let old_version = br#""resourceVersion":"#.len() + digits(self.revision) + 3;
         let mut buffer = BytesMut::with_capacity(json.len() + 48);
@@ -234,11 +293,15 @@ impl Object {
 
     /// Bytes of memory this object keeps alive.
     pub fn weight(&self) -> usize {
-        self.frame.len() + self.key.len() + 160 + 24 * (2 * self.extracted.labels.len() + self.extracted.fields.len())
+        self.frame.len()
+            + self.key.len()
+            + 176
+            + 24 * self.parts.len()
+            + 24 * (2 * self.extracted.labels.len() + self.extracted.fields.len())
     }
 
     fn text<'a>(&'a self, text: &'a Text) -> &'a str {
-        text.within(self.json())
+        text.within(&self.frame[self.own()])
     }
 }
 

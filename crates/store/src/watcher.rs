@@ -31,21 +31,27 @@ pub struct Event {
     /// The object; for DELETED as it was before, with the resourceVersion of its end in the frame only.
     pub object: Arc<Object>,
     pub revision: Revision,
-    /// Set for DELETED.
-    deleted: Option<Bytes>,
+    /// Where it comes from; none for what was there before.
+    entry: Option<Arc<Entry>>,
 }
 
 impl Event {
     /// The whole line of a watch stream in the storage version, shared where possible.
     pub fn frame(&self) -> Bytes {
-        self.deleted.clone().unwrap_or_else(|| self.object.frame(self.kind))
+        match &self.entry {
+            None => self.object.frame(self.kind),
+            Some(entry) if self.kind == EventType::Deleted => entry.deleted_frame(&self.object),
+            Some(entry) => entry.line(self.kind, &self.object),
+        }
     }
 
     /// The object in the storage version, with the event's resourceVersion.
     pub fn body(&self) -> Bytes {
-        match &self.deleted {
-            Some(frame) => framed_body(EventType::Deleted, frame),
-            None => self.object.body(),
+        match &self.entry {
+            Some(entry) if self.kind == EventType::Deleted => {
+                framed_body(EventType::Deleted, &entry.deleted_frame(&self.object))
+            }
+            _ => self.object.body(),
         }
     }
 }
@@ -141,16 +147,6 @@ impl Watcher {
         self.position
     }
 
-    /// Whether changes wait to be handed out.
-    pub fn is_behind(&self) -> bool {
-        matches!(self.initial, Initial::Nothing) && *self.subscriber.place.lock() != Place::AtHead
-    }
-
-    /// How many watches there are of this resource.
-    pub fn watchers(&self) -> usize {
-        self.table.lock().subscribers.len()
-    }
-
     /// Waits for what comes next. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Step, WatchError> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
@@ -176,7 +172,7 @@ impl Watcher {
                     self.resolving = Some(resolve(cache, backend, table, entry).boxed());
                 }
                 Pending::Entries(entries) => {
-                    let events: Vec<Event> = entries.iter().filter_map(|entry| self.event(entry)).collect();
+                    let events: Vec<Event> = entries.into_iter().filter_map(|entry| self.event(entry)).collect();
                     if !events.is_empty() {
                         return Poll::Ready(Ok(Step::Events(events)));
                     }
@@ -187,7 +183,7 @@ impl Watcher {
 
     fn next_initial(&mut self) -> Option<Step> {
         let added =
-            |object: Arc<Object>| Event { kind: EventType::Added, revision: object.revision(), object, deleted: None };
+            |object: Arc<Object>| Event { kind: EventType::Added, revision: object.revision(), object, entry: None };
         let selects = &self.table.resource.selects;
         let filter = &self.subscriber.filter;
         let events: Vec<Event> = match &mut self.initial {
@@ -251,7 +247,7 @@ impl Watcher {
     }
 
     /// What an entry means under this watch's filter: who enters is ADDED, who leaves is DELETED.
-    fn event(&self, entry: &Entry) -> Option<Event> {
+    fn event(&self, entry: Arc<Entry>) -> Option<Event> {
         let selects: &Selects = &self.table.resource.selects;
         let filter = &self.subscriber.filter;
         let matches = |object: &&Arc<Object>| filter.matches(object, selects);
@@ -267,12 +263,11 @@ impl Watcher {
         let (before, after) = (old.filter(matches), entry.new.as_ref().filter(matches));
         let (kind, object) = match (before, after) {
             (None, None) => return None,
-            (None, Some(new)) => (EventType::Added, new),
-            (Some(_), Some(new)) => (EventType::Modified, new),
-            (Some(old), None) => (EventType::Deleted, old),
+            (None, Some(new)) => (EventType::Added, new.clone()),
+            (Some(_), Some(new)) => (EventType::Modified, new.clone()),
+            (Some(old), None) => (EventType::Deleted, old.clone()),
         };
-        let deleted = (kind == EventType::Deleted).then(|| entry.deleted_frame(object));
-        Some(Event { kind, object: object.clone(), revision: entry.revision, deleted })
+        Some(Event { kind, object, revision: entry.revision, entry: Some(entry) })
     }
 }
 

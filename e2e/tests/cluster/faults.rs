@@ -26,7 +26,7 @@ fn containers(c: &Cluster) -> anyhow::Result<String> {
 }
 
 /// The process of the first node with this name, from the cluster's own list.
-fn pid(c: &Cluster, process: &str) -> anyhow::Result<u32> {
+pub fn pid(c: &Cluster, process: &str) -> anyhow::Result<u32> {
     let status = c.shell.ok("$KCTL cluster status --dir $DIR")?;
     let line = status.lines().find(|l| {
         l.split_whitespace().next().is_some_and(|n| {

@@ -8,6 +8,7 @@ mod daemons;
 mod faults;
 mod kube_rs;
 mod kubectl;
+mod kubelet;
 mod load;
 mod network;
 mod nodes;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
     scenarios.extend(pulls::scenarios());
     scenarios.extend(observe::scenarios());
     scenarios.extend(placement::scenarios());
+    scenarios.extend(kubelet::scenarios());
     scenarios.extend(nodes::scenarios());
     scenarios.extend(faults::scenarios());
     let code = scenario::run_all(&cluster, scenarios);

@@ -115,11 +115,11 @@ impl Authorizer {
         let (namespace, name) = (object.namespace(), object.name());
         match resource {
             "clusterroles" | "roles" => {
-                let role: Role = serde_json::from_slice(object.json())?;
+                let role: Role = serde_json::from_slice(&object.json())?;
                 self.rbac.write().set_role(namespace, name, role);
             }
             "clusterrolebindings" | "rolebindings" => {
-                let binding: Binding = serde_json::from_slice(object.json())?;
+                let binding: Binding = serde_json::from_slice(&object.json())?;
                 self.rbac.write().set_binding(namespace, name, binding);
             }
             _ => {

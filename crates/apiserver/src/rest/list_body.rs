@@ -90,7 +90,7 @@ impl Items {
         let rest = self.source.iter().flat_map(List::rest).filter(selected);
         let mut weight = 0;
         for object in self.ready.iter().chain(rest) {
-            weight += object.json().len();
+            weight += object.len();
             if weight >= enough {
                 break;
             }
@@ -121,7 +121,7 @@ impl ListBody {
                 return Ok(());
             };
             if form.shape == Shape::Whole && self.items.served.kind.is_storage_version() {
-                self.writer.item(object.json(), out);
+                self.writer.object(&object, out);
             } else {
                 self.writer.item(&render::item(&self.items.served, form, &object.body(), now), out);
             }
@@ -205,6 +205,19 @@ impl Writer {
                 }
                 yaml_item(json, out);
             }
+        }
+    }
+
+    /// An item as it is stored.
+    fn object(&mut self, object: &Object, out: &mut BytesMut) {
+        match self {
+            Self::Json { written } => {
+                if std::mem::replace(written, true) {
+                    out.put_u8(b',');
+                }
+                object.write(out);
+            }
+            _ => self.item(&object.json(), out),
         }
     }
 

@@ -44,9 +44,6 @@ mod watch_events;
 mod watch_socket;
 pub mod write;
 
-/// What a change of a running pod's resources answers with.
-const NOT_RESIZED: &str = "pods/resize: not enforced: kubelets do not resize running containers";
-
 /// One request to a resource, authenticated and authorized.
 pub struct Call<'a> {
     pub app: &'a Arc<App>,
@@ -194,9 +191,6 @@ pub async fn serve(call: &Call<'_>) -> Result<Answer, Status> {
     }
     if call.served.id.is_none() {
         return answered::review(call).await;
-    }
-    if (names.group, names.plural, call.info.subresource) == ("", "pods", "resize") && call.info.verb != "get" {
-        call.warn(vec![NOT_RESIZED.to_owned()]);
     }
     match call.info.verb {
         "get" => get::get(call).await,

@@ -1,8 +1,7 @@
 //! What a watch says: events read with a cursor from the store's log, bookmarks, and how it ends.
 //!
-//! A watch costs nothing between events: its timers are set once and moved rarely. Events that follow one another closely
-//! are put together, so that a backlog leaves in few writes: the more watches a resource has, the longer each waits between
-//! two writes, up to [`LONGEST_PAUSE`]. Who reads slowly holds one piece of [`PIECE`] bytes and a place in the log.
+//! A watch costs nothing between events: its timer is set once and moved rarely. Events that the store tells together leave in
+//! one write. Who reads slowly holds what HTTP takes ahead, and a place in the log.
 
 use std::{
     collections::VecDeque,
@@ -33,13 +32,12 @@ use crate::{
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// As upstream, a last bookmark comes this long before the end.
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
-/// Events are put together up to this size; a single one is sent without a copy.
-const PIECE: usize = 32 << 10;
-/// What a write to one watcher costs, about: so long is a round of writes to all.
-const WRITE: Duration = Duration::from_micros(25);
-const LONGEST_PAUSE: Duration = Duration::from_millis(10);
-/// Timers are not finer.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+/// Small events are put together up to this size.
+const PIECE: usize = 8 << 10;
+/// Larger lines are sent without a copy: HTTP and TLS write several of them at once.
+const SMALL: usize = 1 << 10;
+/// A watch that always has something to say looks at its timer and the shutdown after so many pieces.
+const UNLOOKED: u32 = 16;
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -68,15 +66,12 @@ pub struct Open {
     watcher: Watcher,
     /// Events taken from the watcher that are still to be written.
     taken: VecDeque<Event>,
+    /// Pieces handed out since timer and shutdown were looked at.
+    unlooked: u32,
     next_bookmark: Instant,
     /// Set to the next bookmark, or the end.
     timer: Pin<Box<Sleep>>,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
-    written: Option<Instant>,
-    /// The watcher handed out as much as it does at once: more is waiting.
-    backlog: bool,
-    /// Runs while events are gathered.
-    pause: Option<Pin<Box<Sleep>>>,
     /// The next table is the first and names the columns.
     with_columns: bool,
     /// Counts this watch while it lives.
@@ -90,13 +85,11 @@ impl Events {
         Self::Open(Box::new(Open {
             watcher,
             taken: VecDeque::new(),
+            unlooked: 0,
             next_bookmark,
             timer: Box::pin(sleep_until(first)),
             // A token of its own: its lock is nobody else's.
             shutdown: Box::pin(terms.app.shutdown.token().child_token().cancelled_owned()),
-            written: None,
-            backlog: false,
-            pause: None,
             with_columns: true,
             _open: open,
             terms,
@@ -136,53 +129,32 @@ impl Stream for Events {
 impl Open {
     /// The next lines; `None` when the time is up or the server goes.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
+        let looks_first = self.unlooked >= UNLOOKED;
+        if !looks_first && let Poll::Ready(lines) = self.poll_lines(cx) {
+            self.unlooked += 1;
+            return Poll::Ready(lines.map(Some));
+        }
+        self.unlooked = 0;
         if self.shutdown.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ok(None));
         }
         if self.timer.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ok(self.time_has_come()));
         }
-        if self.taken.is_empty() {
-            if let Some(pause) = &mut self.pause {
-                ready!(pause.as_mut().poll(cx));
-                self.pause = None;
-            } else if let Some(until) = self.pause_until() {
-                return self.begin_pause(until, cx);
-            }
-            loop {
-                match ready!(self.watcher.poll_next(cx)).map_err(answer::watch_error)? {
-                    Step::Events(events) => {
-                        self.backlog = events.len() >= store::BATCH;
-                        self.taken.extend(events);
-                        break;
-                    }
-                    Step::Synced(revision) if self.terms.marks_initial_end => {
-                        return Poll::Ready(Ok(Some(self.bookmark(revision, true))));
-                    }
-                    Step::Synced(_) => {}
+        if looks_first { self.poll_lines(cx).map_ok(Some) } else { Poll::Pending }
+    }
+
+    fn poll_lines(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Status>> {
+        while self.taken.is_empty() {
+            match ready!(self.watcher.poll_next(cx)).map_err(answer::watch_error)? {
+                Step::Events(events) => self.taken = events.into(),
+                Step::Synced(revision) if self.terms.marks_initial_end => {
+                    return Poll::Ready(Ok(self.bookmark(revision, true)));
                 }
+                Step::Synced(_) => {}
             }
         }
-        Poll::Ready(Ok(Some(self.lines())))
-    }
-
-    /// Until when to gather events, if there are some and the last write was a moment ago.
-    fn pause_until(&self) -> Option<Instant> {
-        let written = self.written?;
-        let since = written.elapsed();
-        if self.backlog || since >= LONGEST_PAUSE || !self.watcher.is_behind() {
-            return None;
-        }
-        let pause = (WRITE * self.watcher.watchers() as u32).min(LONGEST_PAUSE);
-        (pause >= SHORTEST_PAUSE && since < pause).then(|| written + pause)
-    }
-
-    fn begin_pause(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
-        let mut pause = Box::pin(sleep_until(until));
-        // It lies in the future: this only has it wake the task.
-        let _ = pause.as_mut().poll(cx);
-        self.pause = Some(pause);
-        Poll::Pending
+        Poll::Ready(Ok(self.lines()))
     }
 
     /// A bookmark, or the end.
@@ -198,10 +170,9 @@ impl Open {
     }
 
     fn lines(&mut self) -> Bytes {
-        self.written = Some(Instant::now());
         let Some(event) = self.taken.pop_front() else { return Bytes::new() };
         let first = self.line(&event);
-        if self.taken.is_empty() || first.len() >= PIECE {
+        if self.taken.is_empty() || first.len() > SMALL {
             return first;
         }
         let mut out = BytesMut::with_capacity(PIECE.min((self.taken.len() + 1) * (first.len() + 64)));

@@ -7,11 +7,7 @@ use std::{
 
 use api_types::{
     k8s_openapi::{
-        api::{
-            apps::v1::{Deployment, ReplicaSet, StatefulSet},
-            core::v1::ReplicationController,
-            policy::v1::PodDisruptionBudget,
-        },
+        api::{apps::v1::StatefulSet, core::v1::ReplicationController, policy::v1::PodDisruptionBudget},
         apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
     },
     object::{Object, Resource, Watched},
@@ -21,6 +17,7 @@ use client::{Event, Executor, Store, WorkQueue, discovery::discover};
 use controllers::{
     disruption::{Observed, Scale, needs_scale, reconcile, selector, stale_condition},
     view::Pod,
+    workload::{Deployment, ReplicaSet},
 };
 use http::Method;
 use parking_lot::Mutex;

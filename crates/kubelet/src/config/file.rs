@@ -3,10 +3,10 @@
 
 use super::GoDuration;
 use pod_lifecycle::core::Taint;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct KubeletConfiguration {
     pub address: std::net::IpAddr,
@@ -16,6 +16,8 @@ pub struct KubeletConfiguration {
     pub authentication: Authentication,
     pub authorization: Authorization,
     pub rotate_certificates: bool,
+    #[serde(rename = "serverTLSBootstrap")]
+    pub server_tls_bootstrap: bool,
     #[serde(rename = "clusterDNS")]
     pub cluster_dns: Vec<String>,
     pub cluster_domain: String,
@@ -35,6 +37,7 @@ pub struct KubeletConfiguration {
     pub pod_logs_dir: PathBuf,
     pub container_log_max_size: String,
     pub container_log_max_files: u32,
+    pub container_log_monitor_interval: GoDuration,
     pub max_pods: u32,
     pub pod_pids_limit: i64,
     pub node_status_update_frequency: GoDuration,
@@ -66,6 +69,9 @@ pub struct KubeletConfiguration {
     pub provider_id: Option<String>,
     pub crash_loop_back_off: CrashLoopBackOff,
     pub fail_swap_on: bool,
+    /// Of a container's processes the kernel kills one when memory runs out, not all. Only cgroup v2 can do the latter.
+    #[serde(rename = "singleProcessOOMKill")]
+    pub single_process_oom_kill: Option<bool>,
 }
 
 /// Upstream's hard thresholds.
@@ -100,6 +106,7 @@ impl Default for KubeletConfiguration {
             authentication: Authentication::default(),
             authorization: Authorization::default(),
             rotate_certificates: true,
+            server_tls_bootstrap: false,
             cluster_dns: vec![],
             cluster_domain: "cluster.local".into(),
             resolv_conf: "/etc/resolv.conf".into(),
@@ -115,6 +122,7 @@ impl Default for KubeletConfiguration {
             pod_logs_dir: "/var/log/pods".into(),
             container_log_max_size: "10Mi".into(),
             container_log_max_files: 5,
+            container_log_monitor_interval: GoDuration::from_secs(10),
             max_pods: 110,
             pod_pids_limit: -1,
             node_status_update_frequency: GoDuration::from_secs(10),
@@ -141,11 +149,12 @@ impl Default for KubeletConfiguration {
             provider_id: None,
             crash_loop_back_off: CrashLoopBackOff::default(),
             fail_swap_on: false,
+            single_process_oom_kill: None,
         }
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CgroupDriver {
     #[default]
@@ -153,7 +162,7 @@ pub enum CgroupDriver {
     Systemd,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Authentication {
     pub anonymous: Enabled,
@@ -162,14 +171,14 @@ pub struct Authentication {
 }
 
 /// Off unless said otherwise.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Enabled {
     pub enabled: bool,
 }
 
 /// Bearer tokens are asked of the API server.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Webhook {
     pub enabled: bool,
@@ -183,27 +192,27 @@ impl Default for Webhook {
     }
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct X509 {
     #[serde(rename = "clientCAFile")]
     pub client_ca_file: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Authorization {
     pub mode: AuthorizationMode,
 }
 
 /// `Webhook` is the only mode: everything else would let anyone in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub enum AuthorizationMode {
     #[default]
     Webhook,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct CrashLoopBackOff {
     pub max_container_restart_period: Option<GoDuration>,

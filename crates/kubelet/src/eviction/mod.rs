@@ -2,7 +2,7 @@
 //! stops at most one pod at a time.
 
 mod measure;
-mod usage;
+pub mod usage;
 
 use crate::{config::KubeletConfiguration, context::Context, images_gc, note, pods::Pods};
 use measure::Meter;

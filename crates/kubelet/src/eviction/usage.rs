@@ -1,12 +1,7 @@
 //! What pods use of memory, disk and process ids.
 
 use crate::context::Context;
-use cri::v1::ContainerStats;
-use pod_lifecycle::{
-    core::Pod,
-    eviction::{ContainerUsage, Usage},
-    names,
-};
+use pod_lifecycle::{core::Pod, eviction::Usage, names};
 use std::{
     collections::BTreeMap,
     fs,
@@ -30,7 +25,10 @@ pub async fn of_pods(context: &Arc<Context>, pods: &[Arc<Pod>]) -> BTreeMap<Stri
         let (Some(uid), Some(name)) = (label(names::POD_UID), label(names::CONTAINER_NAME)) else { continue };
         let usage = all.entry(uid).or_default();
         usage.inodes += stats.writable_layer.as_ref().map_or(0, |layer| number(layer.inodes_used.as_ref()));
-        usage.containers.insert(name, of_container(stats));
+        // Those of a name that have ended take disk, too.
+        let container = usage.containers.entry(name).or_default();
+        container.memory += stats.memory.as_ref().map_or(0, |memory| number(memory.working_set_bytes.as_ref()));
+        container.root += stats.writable_layer.as_ref().map_or(0, |layer| number(layer.used_bytes.as_ref()));
     }
     all.retain(|uid, _| pods.iter().any(|pod| names::uid(pod) == uid));
     let (context, pods) = (context.clone(), pods.to_vec());
@@ -44,14 +42,6 @@ pub async fn of_pods(context: &Arc<Context>, pods: &[Arc<Pod>]) -> BTreeMap<Stri
         all
     });
     measured.await.unwrap_or_default()
-}
-
-fn of_container(stats: &ContainerStats) -> ContainerUsage {
-    ContainerUsage {
-        memory: stats.memory.as_ref().map_or(0, |memory| number(memory.working_set_bytes.as_ref())),
-        root: stats.writable_layer.as_ref().map_or(0, |layer| number(layer.used_bytes.as_ref())),
-        logs: 0,
-    }
 }
 
 fn number(value: Option<&cri::v1::UInt64Value>) -> u64 {
@@ -72,7 +62,8 @@ fn add_files(context: &Context, pod: &Pod, usage: &mut Usage) {
     }
 }
 
-fn empty_dirs(context: &Context, pod: &Pod) -> Vec<(String, PathBuf)> {
+/// Names and places of `emptyDir` volumes on disk.
+pub fn empty_dirs(context: &Context, pod: &Pod) -> Vec<(String, PathBuf)> {
     let volumes = pod.spec.as_ref().and_then(|s| s.volumes.as_deref()).unwrap_or_default();
     let on_disk = volumes
         .iter()

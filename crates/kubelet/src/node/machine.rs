@@ -19,6 +19,8 @@ pub struct Machine {
     pub info: NodeSystemInfo,
     pub addresses: Vec<IpAddr>,
     pub signals: Signals,
+    /// The kernel enforces AppArmor profiles.
+    pub apparmor: bool,
 }
 
 /// Whether what is left of memory and disk can be measured.
@@ -39,7 +41,9 @@ impl Machine {
         let disk = i64::try_from(disk.blocks() as u64 * disk.fragment_size() as u64).unwrap_or(i64::MAX);
         let addresses = if config.node_ips.is_empty() { own_addresses() } else { config.node_ips.clone() };
         let machine = Self::with(config, cpus, memory, disk, system_info(), addresses)?;
-        Ok(Self { signals: Signals::Kernel, ..machine })
+        let apparmor =
+            fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|on| on.starts_with('Y'));
+        Ok(Self { signals: Signals::Kernel, apparmor, ..machine })
     }
 
     /// A machine of that size; what the simulation uses.
@@ -77,7 +81,14 @@ impl Machine {
             allocatable.insert(name, left.unwrap_or_else(|| Quantity::from_value(0, Format::DecimalSi)));
         }
         let wire = |map: BTreeMap<String, Quantity>| map.into_iter().map(|(k, v)| (k, Wire::from(v))).collect();
-        Ok(Self { capacity: wire(capacity), allocatable: wire(allocatable), info, addresses, signals: Signals::None })
+        Ok(Self {
+            capacity: wire(capacity),
+            allocatable: wire(allocatable),
+            info,
+            addresses,
+            signals: Signals::None,
+            apparmor: false,
+        })
     }
 }
 

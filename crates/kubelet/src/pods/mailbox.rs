@@ -1,7 +1,7 @@
 //! What a worker is told, merged: of many updates only the newest counts, so nothing queues up.
 
 use parking_lot::Mutex;
-use pod_lifecycle::{core::Pod, status::Verdict};
+use pod_lifecycle::{core::Pod, resize::Pending, status::Verdict};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -13,7 +13,8 @@ pub struct Mailbox {
 
 #[derive(Default)]
 pub struct Inbox {
-    pub pod: Option<Arc<Pod>>,
+    /// With what it is given, and why that is less than it asks for.
+    pub pod: Option<(Arc<Pod>, Option<Pending>)>,
     /// The object has left the API.
     pub gone: bool,
     /// The runtime has news.
@@ -40,8 +41,8 @@ pub struct Eviction {
 }
 
 impl Mailbox {
-    pub fn put(&self, pod: Arc<Pod>) {
-        self.inbox.lock().pod = Some(pod);
+    pub fn put(&self, pod: Arc<Pod>, pending: Option<Pending>) {
+        self.inbox.lock().pod = Some((pod, pending));
         self.news.notify_one();
     }
 

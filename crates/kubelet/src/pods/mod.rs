@@ -2,6 +2,7 @@
 
 mod mailbox;
 mod report;
+mod resize;
 mod source;
 mod start;
 mod statics;
@@ -51,6 +52,8 @@ struct Handle {
     pod: Arc<Pod>,
     /// Its resources still count.
     active: bool,
+    /// The pod with more than there is room for.
+    deferred: Option<Arc<Pod>>,
 }
 
 impl Pods {
@@ -91,16 +94,23 @@ impl Pods {
     fn apply(self: &Arc<Self>, pod: Arc<Pod>) {
         let uid = names::uid(&pod).to_owned();
         let mut workers = self.workers.lock();
+        let (pod, pending) = {
+            let (given, pending) = self.give(&pod, &uid, &workers);
+            if let Some(handle) = workers.get_mut(&uid) {
+                handle.deferred = pending.as_ref().filter(|p| p.reason == "Deferred").map(|_| pod);
+            }
+            (given, pending)
+        };
         if let Some(handle) = workers.get_mut(&uid) {
             handle.pod = pod.clone();
-            handle.mailbox.put(pod);
+            handle.mailbox.put(pod, pending);
             return;
         }
         let verdict = self.admit(&pod, &workers);
         let mailbox = Arc::new(Mailbox::default());
-        mailbox.put(pod.clone());
+        mailbox.put(pod.clone(), pending);
         let active = verdict.is_none() && !status::is_terminal(&pod);
-        workers.insert(uid, Handle { mailbox: mailbox.clone(), pod: pod.clone(), active });
+        workers.insert(uid, Handle { mailbox: mailbox.clone(), pod: pod.clone(), active, deferred: None });
         drop(workers);
         let worker = worker::Worker::new(self.context.clone(), self.clone(), pod, mailbox, verdict);
         tokio::spawn(worker.run());
@@ -121,7 +131,8 @@ impl Pods {
         let node = self.context.node.get("", &self.context.config.node_name);
         let node = node.map_or_else(|| crate::node::registration::object(&self.context), |n| (*n).clone());
         let others: Vec<&Pod> = workers.values().filter(|h| h.active).map(|h| &*h.pod).collect();
-        admission::admit(pod, &node, &others, &self.context.config.file.allowed_unsafe_sysctls).err()
+        let admitted = admission::admit(pod, &node, &others, &self.context.config.file.allowed_unsafe_sysctls);
+        admitted.and_then(|()| admission::armored(pod, self.context.machine.apparmor)).err()
     }
 
     fn removed(&self, pod: &Pod) {
@@ -142,10 +153,11 @@ impl Pods {
     }
 
     /// Nothing of the pod is to run any more.
-    fn release(&self, uid: &str) {
+    fn release(self: &Arc<Self>, uid: &str) {
         if let Some(handle) = self.workers.lock().get_mut(uid) {
             handle.active = false;
         }
+        self.retry_deferred();
     }
 
     /// Pods that were accepted and are not on their way out.

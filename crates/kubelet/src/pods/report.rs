@@ -1,7 +1,10 @@
 //! What the tasks that carry out a worker's effects tell it.
 
 use jiff::Timestamp;
-use pod_lifecycle::probe::{Kind, Outcome};
+use pod_lifecycle::{
+    core::ResourceRequirements,
+    probe::{Kind, Outcome},
+};
 use std::collections::BTreeMap;
 
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub struct Started {
     pub waiting: BTreeMap<String, (String, String)>,
     /// When to try again what failed.
     pub again_at: Option<Timestamp>,
+    /// What running containers have now, or why they do not, by id.
+    pub resized: Vec<(String, Result<ResourceRequirements, String>)>,
     /// Nothing of the pod could be started at all.
     pub failed: bool,
     /// When a token in the pod's volumes is to be renewed.

@@ -4,6 +4,7 @@
 
 use super::{
     report::{Report, Started},
+    resize::Change,
     stop,
 };
 use crate::{context::Context, hooks, note, spec, volumes};
@@ -27,6 +28,7 @@ pub struct Job {
     pub pod: Arc<Pod>,
     pub seen: Arc<PodSeen>,
     pub actions: Actions,
+    pub changes: Vec<Change>,
     pub objects: Arc<Objects>,
     pub backoffs: Arc<Mutex<Backoffs>>,
     pub cancel: CancellationToken,
@@ -48,6 +50,8 @@ impl Job {
     pub async fn run(self) -> Started {
         let mut outcome = Started::default();
         self.kill().await;
+        outcome.resized = self.resize().await;
+        outcome.failed = outcome.resized.iter().any(|(_, resized)| resized.is_err());
         for sandbox in &self.actions.stop_sandboxes {
             if let Err(error) = self.context.runtime.stop_pod_sandbox(sandbox).await
                 && !error.is_not_found()
@@ -316,5 +320,6 @@ fn started(
         image_id: String::new(),
         hash: names::container_hash(container),
         log_path: String::new(),
+        made_with: container.resources.clone(),
     }
 }

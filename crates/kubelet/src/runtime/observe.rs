@@ -121,7 +121,8 @@ fn container(listed: &v1::Container, status: v1::ContainerStatus) -> ContainerSe
             .or_else(|| listed.annotations.get(names::CONTAINER_HASH))
             .cloned()
             .unwrap_or_default(),
-        log_path: status.log_path,
+        log_path: status.log_path.clone(),
+        made_with: annotation(names::RESOURCES).and_then(|text| serde_json::from_str(&text).ok()),
     }
 }
 

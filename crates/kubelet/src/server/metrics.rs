@@ -1,13 +1,13 @@
 //! The metrics that are not the kubelet's own: of probes, of resources, and those that dashboards know from cAdvisor.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
-use cri::v1::ContainerStats;
+use cri::v1::{ContainerStats, NetworkInterfaceUsage};
 use pod_lifecycle::names;
 use prometheus::{Encoder as _, TextEncoder};
 
-use super::stats::{Machine, label, value};
-use super::{Refusal, runtime_failed};
+use super::Refusal;
+use super::stats::{Machine, label, networks, of_running, value};
 use crate::context::Context;
 
 pub fn probes() -> String {
@@ -21,7 +21,7 @@ pub fn probes() -> String {
 
 /// `/metrics/resource`, which metrics-server reads.
 pub async fn resource(context: &Context) -> Result<String, Refusal> {
-    let stats = context.runtime.list_container_stats(None).await.map_err(|error| runtime_failed(&error))?;
+    let stats = of_running(context).await?;
     let machine = Machine::read();
     let mut out = Exposition::default();
     let seconds = |nanos: u64| nanos as f64 / 1e9;
@@ -45,6 +45,13 @@ pub async fn resource(context: &Context) -> Result<String, Refusal> {
     for container in &stats {
         out.sample(&of(container), working_set(container) as f64);
     }
+    out.family("container_start_time_seconds", "gauge", "Start time of the container since unix epoch in seconds");
+    for container in &stats {
+        if let Some(started) = started(context, container) {
+            out.sample(&of(container), started.as_millisecond() as f64 / 1e3);
+        }
+    }
+    pod_resources(&stats, &mut out);
     out.family(
         "resource_scrape_error",
         "gauge",
@@ -54,9 +61,33 @@ pub async fn resource(context: &Context) -> Result<String, Refusal> {
     Ok(out.text)
 }
 
+fn started(context: &Context, stats: &ContainerStats) -> Option<jiff::Timestamp> {
+    let id = stats.attributes.as_ref().map(|attributes| &attributes.id)?;
+    let entry = context.directory.get(label(stats, names::POD_UID))?;
+    entry.seen.containers.iter().find(|container| container.id == *id)?.started_at
+}
+
+/// Containers of one pod, added up.
+fn pod_resources(stats: &[ContainerStats], out: &mut Exposition) {
+    let mut pods: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
+    for container in stats {
+        let sum = pods.entry((label(container, names::POD_NAMESPACE), label(container, names::POD_NAME))).or_default();
+        *sum = (sum.0 + cpu_nanos(container), sum.1 + working_set(container));
+    }
+    let of = |(namespace, pod): &(&str, &str)| labels(&[("namespace", namespace), ("pod", pod)]);
+    out.family("pod_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the pod in core-seconds");
+    for (pod, (cpu, _)) in &pods {
+        out.sample(&of(pod), *cpu as f64 / 1e9);
+    }
+    out.family("pod_memory_working_set_bytes", "gauge", "Current working set of the pod in bytes");
+    for (pod, (_, memory)) in &pods {
+        out.sample(&of(pod), *memory as f64);
+    }
+}
+
 /// `/metrics/cadvisor`: per container, with the labels that cAdvisor gives.
 pub async fn cadvisor(context: &Context) -> Result<String, Refusal> {
-    let stats = context.runtime.list_container_stats(None).await.map_err(|error| runtime_failed(&error))?;
+    let stats = of_running(context).await?;
     let mut out = Exposition::default();
     out.family("machine_cpu_cores", "gauge", "Number of logical CPU cores.");
     out.sample("", std::thread::available_parallelism().map_or(0, usize::from) as f64);
@@ -100,7 +131,43 @@ pub async fn cadvisor(context: &Context) -> Result<String, Refusal> {
             out.sample(&of(container), figure(container));
         }
     }
+    network(context, &mut out).await;
     Ok(out.text)
+}
+
+/// Pods have networks, containers do not: cAdvisor gives the figures to the sandbox.
+async fn network(context: &Context, out: &mut Exposition) {
+    let networks = networks(context).await;
+    type Figure = fn(&NetworkInterfaceUsage) -> u64;
+    let families: [(&str, &str, Figure); 4] = [
+        ("container_network_receive_bytes_total", "Cumulative count of bytes received", |i| value(&i.rx_bytes)),
+        ("container_network_receive_errors_total", "Cumulative count of errors encountered while receiving", |i| {
+            value(&i.rx_errors)
+        }),
+        ("container_network_transmit_bytes_total", "Cumulative count of bytes transmitted", |i| value(&i.tx_bytes)),
+        ("container_network_transmit_errors_total", "Cumulative count of errors encountered while transmitting", |i| {
+            value(&i.tx_errors)
+        }),
+    ];
+    for (name, help, figure) in families {
+        out.family(name, "counter", help);
+        for (uid, network) in &networks {
+            let Some(entry) = context.directory.get(uid) else { continue };
+            for interface in network.default_interface.iter().chain(&network.interfaces) {
+                let sandbox = entry.sandbox().unwrap_or_default();
+                let labels = labels(&[
+                    ("container", ""),
+                    ("id", sandbox),
+                    ("image", ""),
+                    ("interface", &interface.name),
+                    ("name", sandbox),
+                    ("namespace", names::namespace(&entry.pod)),
+                    ("pod", names::name(&entry.pod)),
+                ]);
+                out.sample(&labels, figure(interface) as f64);
+            }
+        }
+    }
 }
 
 fn cpu_nanos(stats: &ContainerStats) -> u64 {

@@ -98,6 +98,7 @@ impl Server {
             Route::MetricsResource => metrics::resource(context).await.map(exposition),
             Route::MetricsCadvisor => metrics::cadvisor(context).await.map(exposition),
             Route::StatsSummary => stats::summary(context).await,
+            Route::Configz => json(&serde_json::json!({"kubeletconfig": context.config.file})),
         };
         answer.unwrap_or_else(|refusal| text(refusal.status, refusal.message))
     }

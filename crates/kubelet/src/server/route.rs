@@ -30,6 +30,7 @@ pub enum Route {
     MetricsResource,
     MetricsCadvisor,
     StatsSummary,
+    Configz,
 }
 
 impl Route {
@@ -63,6 +64,7 @@ impl Route {
             ["metrics", "resource"] => Some(Route::MetricsResource),
             ["metrics", "cadvisor"] => Some(Route::MetricsCadvisor),
             ["stats", "summary"] => Some(Route::StatsSummary),
+            ["configz"] => Some(Route::Configz),
             _ => None,
         }
     }
@@ -72,6 +74,7 @@ impl Route {
         match self {
             Route::Metrics | Route::MetricsProbes | Route::MetricsResource | Route::MetricsCadvisor => "metrics",
             Route::StatsSummary => "stats",
+            Route::Configz => "configz",
             Route::Pods | Route::RunningPods => "pods",
             _ => "proxy",
         }
@@ -111,6 +114,7 @@ mod tests {
         check("/runningpods/", Some((Route::RunningPods, "pods")));
         check("/metrics/cadvisor", Some((Route::MetricsCadvisor, "metrics")));
         check("/stats/summary", Some((Route::StatsSummary, "stats")));
+        check("/configz", Some((Route::Configz, "configz")));
         check("/", None);
         check("/metrics/other", None);
     }

@@ -1,6 +1,6 @@
 //! The configuration of one container.
 
-use crate::context::Context;
+use crate::{cgroups::Cgroups, context::Context};
 use cri::v1;
 use pod_lifecycle::{
     core::{Container, Pod},
@@ -54,12 +54,20 @@ pub fn config(context: &Context, parts: Parts) -> v1::ContainerConfig {
 pub fn limits(context: &Context, pod: &Pod, container: &Container) -> v1::LinuxContainerResources {
     let values = resources::container(container);
     let capacity = resources::value(Some(&context.machine.capacity), "memory");
+    // A container that lost one of its processes rarely works.
+    let one = context.config.file.single_process_oom_kill.unwrap_or(false);
+    let together = !one && context.cgroups.as_ref().is_some_and(Cgroups::is_v2);
     v1::LinuxContainerResources {
         cpu_period: resources::CPU_PERIOD,
         cpu_quota: values.cpu_quota,
         cpu_shares: values.cpu_shares,
         memory_limit_in_bytes: values.memory,
         oom_score_adj: resources::oom_score_adj(pod, container, capacity),
+        unified: if together {
+            HashMap::from([("memory.oom.group".to_owned(), "1".to_owned())])
+        } else {
+            HashMap::new()
+        },
         ..Default::default()
     }
 }
@@ -78,6 +86,7 @@ fn annotations(pod: &Pod, container: &Container, attempt: u32) -> HashMap<String
         (names::RESTART_COUNT.to_owned(), attempt.to_string()),
         (names::TERMINATION_MESSAGE_PATH.to_owned(), path),
         (names::TERMINATION_MESSAGE_POLICY.to_owned(), policy),
+        (names::RESOURCES.to_owned(), serde_json::json!(container.resources.clone().unwrap_or_default()).to_string()),
         (names::POD_GRACE.to_owned(), termination::grace(pod).to_string()),
     ])
 }

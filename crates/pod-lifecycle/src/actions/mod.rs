@@ -78,6 +78,8 @@ pub enum KillReason {
     SpecChanged,
     Liveness,
     Startup,
+    /// It is to have other resources, and would not notice without a restart.
+    Resize,
     /// The runtime cannot say whether it runs: stop it before starting another.
     Unknown,
 }
@@ -88,6 +90,7 @@ impl KillReason {
             KillReason::SpecChanged => format!("Container {name} definition changed"),
             KillReason::Liveness => format!("Container {name} failed liveness probe"),
             KillReason::Startup => format!("Container {name} failed startup probe"),
+            KillReason::Resize => return format!("Container {name} resize requires restart"),
             KillReason::Unknown => format!("Container {name} is in unknown state, try killing it before restart"),
         };
         if restarts && self != KillReason::Unknown { format!("{what}, will be restarted") } else { what }

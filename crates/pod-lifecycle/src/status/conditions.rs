@@ -3,7 +3,7 @@
 use super::Inputs;
 use crate::{
     core::{Container, ContainerStatus, PodCondition, PodStatus},
-    names,
+    names, resize,
 };
 
 struct Finding {
@@ -38,6 +38,14 @@ pub(super) fn generate(inputs: &Inputs, status: &PodStatus, old: &[PodCondition]
             "DisruptionTarget",
             Finding { met: true, reason: Some(reason), message: Some(verdict.message.clone()) },
         ));
+    }
+    if let Some(pending) = &inputs.resize.pending {
+        let message = Some(pending.message.clone());
+        all.push((resize::PENDING, Finding { met: true, reason: Some(pending.reason), message }));
+    }
+    if let Some(error) = inputs.resize.in_progress.as_ref().filter(|_| !inputs.over) {
+        let reason = error.as_ref().map(|_| "Error");
+        all.push((resize::IN_PROGRESS, Finding { met: true, reason, message: error.clone() }));
     }
     all.into_iter().map(|(name, finding)| condition(inputs, old, name, finding)).collect()
 }

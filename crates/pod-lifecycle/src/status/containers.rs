@@ -63,7 +63,7 @@ fn from_runtime(
         let (started, ready) = (inputs.health.started(&newest.id), inputs.health.ready(&newest.id));
         status.started = Some(started);
         status.ready = ready;
-        resources(container, &mut status);
+        resources(inputs, container, &newest.id, &mut status);
     } else if let Some((reason, message)) = inputs.waiting.get(&container.name) {
         if let Some(ended) = state.terminated.take() {
             last = Some(ended);
@@ -206,10 +206,12 @@ fn give_up(status: &mut ContainerStatus) {
     *state = ContainerState { terminated: Some(end), ..ContainerState::default() };
 }
 
-fn resources(container: &Container, status: &mut ContainerStatus) {
-    let wanted = container.resources.clone().unwrap_or_default();
-    status.allocated_resources = wanted.requests.clone().filter(|r| !r.is_empty());
-    status.resources = Some(ResourceRequirements { claims: None, ..wanted });
+/// What it was given, and what it has.
+fn resources(inputs: &Inputs, container: &Container, id: &str, status: &mut ContainerStatus) {
+    let given = container.resources.clone().unwrap_or_default();
+    status.allocated_resources = given.requests.clone().filter(|r| !r.is_empty());
+    let actual = inputs.resize.actual.get(id).cloned().unwrap_or(given);
+    status.resources = Some(ResourceRequirements { claims: None, ..actual });
 }
 
 fn mount_status(mount: &crate::core::VolumeMount) -> VolumeMountStatus {

@@ -16,6 +16,7 @@ use crate::{
     names,
     observed::PodSeen,
     qos,
+    resize::View,
 };
 use api_types::k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use jiff::Timestamp;
@@ -38,6 +39,7 @@ pub struct Inputs<'a> {
     pub over: bool,
     /// Set when the node refused or evicted the pod.
     pub verdict: Option<&'a Verdict>,
+    pub resize: &'a View,
     pub now: Timestamp,
 }
 

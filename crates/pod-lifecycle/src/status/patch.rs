@@ -1,7 +1,10 @@
 //! The smallest strategic merge patch from one status to the next. Conditions merge by type, so
 //! those of other writers stay as they are.
 
-use crate::core::{Pod, PodStatus};
+use crate::{
+    core::{Pod, PodStatus},
+    resize,
+};
 use serde_json::{Map, Value, json};
 
 /// Whether a reader of the API would see a change.
@@ -69,6 +72,12 @@ fn conditions(old: Option<&Value>, new: &Value) -> Vec<Value> {
             }
         }
         out.push(changed);
+    }
+    let is_there = |name: &str, list: &[Value]| list.iter().any(|c| c["type"] == name);
+    for ended in [resize::PENDING, resize::IN_PROGRESS] {
+        if is_there(ended, old) && !is_there(ended, new) {
+            out.push(json!({"$patch": "delete", "type": ended}));
+        }
     }
     out
 }

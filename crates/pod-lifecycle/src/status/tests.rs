@@ -27,6 +27,7 @@ fn make(pod: &Pod, seen: &PodSeen, ready: bool, over: bool, waiting: &[(&str, &s
         runtime: "containerd",
         over,
         verdict,
+        resize: &View::default(),
         now: at(7),
     })
 }
@@ -117,6 +118,7 @@ fn a_refused_pod_says_nothing_of_its_containers() {
         runtime: "containerd",
         over: true,
         verdict: Some(&verdict),
+        resize: &View::default(),
         now: at(7),
     });
     assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("OutOfcpu")));

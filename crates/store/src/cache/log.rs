@@ -3,9 +3,17 @@
 use std::{collections::VecDeque, sync::Arc, sync::OnceLock};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-use crate::{backend::Revision, object::Object, resource::Filter, resource::Selects};
+use crate::{
+    backend::Revision,
+    object::{EventType, Object},
+    resource::{Filter, Selects},
+};
+
+/// The newest entries of a resource keep the line that their watchers write; who lags further behind makes its own.
+const LINES: usize = 64;
 
 /// What was there before a change.
 #[derive(Debug)]
@@ -23,11 +31,22 @@ pub(crate) struct Entry {
     pub(crate) old: Old,
     pub(crate) new: Option<Arc<Object>>,
     deleted: OnceLock<Bytes>,
+    line: Mutex<Line>,
+}
+
+/// The line of a watch stream for an object that has to be put together.
+#[derive(Debug, Default)]
+enum Line {
+    #[default]
+    Unmade,
+    Made(EventType, Bytes),
+    /// The entry is not among the newest: who still reads it makes a line of its own.
+    Past,
 }
 
 impl Entry {
     pub(crate) fn new(revision: Revision, key: Box<str>, old: Old, new: Option<Arc<Object>>) -> Self {
-        Self { revision, key, old, new, deleted: OnceLock::new() }
+        Self { revision, key, old, new, deleted: OnceLock::new(), line: Mutex::default() }
     }
 
     /// Whether a watcher has to look at this. Certain if the old object is known, else by its key only.
@@ -53,6 +72,25 @@ impl Entry {
     /// The DELETED line for `old`, made once for all watchers.
     pub(crate) fn deleted_frame(&self, old: &Object) -> Bytes {
         self.deleted.get_or_init(|| old.deleted_frame(self.revision)).clone()
+    }
+
+    /// The line of a watch stream for `new`, as one watcher after the other sees it.
+    pub(crate) fn line(&self, event: EventType, new: &Object) -> Bytes {
+        if new.has_frame(event) {
+            return new.frame(event);
+        }
+        let mut line = self.line.lock();
+        match &*line {
+            Line::Made(kind, made) if *kind == event => return made.clone(),
+            Line::Made(..) | Line::Past => {}
+            Line::Unmade => {
+                let made = new.frame(event);
+                *line = Line::Made(event, made.clone());
+                return made;
+            }
+        }
+        drop(line);
+        new.frame(event)
     }
 
     fn weight(&self) -> usize {
@@ -104,6 +142,9 @@ impl Log {
         let weight = entry.weight();
         self.bytes += weight;
         self.entries.push_back((entry, weight));
+        if let Some((older, _)) = self.entries.len().checked_sub(LINES + 1).and_then(|at| self.entries.get(at)) {
+            *older.line.lock() = Line::Past;
+        }
     }
 
     /// Drops the oldest entry; how many bytes that freed.

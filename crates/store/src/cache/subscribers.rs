@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 
-use super::log::Entry;
+use super::{bell::Bell, log::Entry};
 use crate::{
     backend::Revision,
     object::{Object, split_key},
@@ -73,17 +73,12 @@ impl Topic {
 #[derive(Debug, Default)]
 pub(crate) struct Subscribers {
     topics: HashMap<Topic, Vec<Arc<Subscriber>>>,
-    count: usize,
+    pub(super) bell: Bell,
 }
 
 impl Subscribers {
-    pub(crate) fn len(&self) -> usize {
-        self.count
-    }
-
     pub(crate) fn add(&mut self, subscriber: Arc<Subscriber>, resource: &Resource) {
         self.topics.entry(Topic::of(&subscriber.filter, resource)).or_default().push(subscriber);
-        self.count += 1;
     }
 
     pub(crate) fn remove(&mut self, subscriber: &Arc<Subscriber>, resource: &Resource) {
@@ -91,15 +86,14 @@ impl Subscribers {
         if let Some(list) = self.topics.get_mut(&topic) {
             let Some(at) = list.iter().position(|other| Arc::ptr_eq(other, subscriber)) else { return };
             list.swap_remove(at);
-            self.count -= 1;
             if list.is_empty() {
                 self.topics.remove(&topic);
             }
         }
     }
 
-    /// Tells those whom entry `number` concerns, unless they have older ones to read first.
-    pub(crate) fn announce(&self, number: u64, entry: &Entry, old: Option<&Object>, resource: &Resource) {
+    /// Has those told whom entry `number` concerns, unless they have older ones to read first.
+    pub(crate) fn announce(&mut self, number: u64, entry: &Entry, old: Option<&Object>, resource: &Resource) {
         if self.topics.is_empty() {
             return;
         }
@@ -122,7 +116,7 @@ impl Subscribers {
         }
     }
 
-    fn announce_to(&self, topic: &Topic, number: u64, entry: &Entry, resource: &Resource) {
+    fn announce_to(&mut self, topic: &Topic, number: u64, entry: &Entry, resource: &Resource) {
         for subscriber in self.topics.get(topic).into_iter().flatten() {
             let mut place = subscriber.place.lock();
             let wanted = *place == Place::AtHead
@@ -130,7 +124,7 @@ impl Subscribers {
                 && entry.concerns(&subscriber.filter, &resource.selects);
             if wanted {
                 *place = Place::Behind(number);
-                subscriber.wake.wake();
+                self.bell.add(subscriber);
             }
         }
     }

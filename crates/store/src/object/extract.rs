@@ -4,8 +4,12 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
-use super::Rewrite;
+use super::{
+    Rewrite,
+    parts::{Common, Part},
+};
 use crate::resource::{Adapt, Resource};
 
 /// A string of an object.
@@ -39,6 +43,28 @@ pub(super) struct Extracted {
     pub(super) has_foreign_version: bool,
 }
 
+impl Extracted {
+    /// Follows the text after `parts` have been taken out of its frame, where it began at `from`.
+    pub(super) fn shift(&mut self, from: usize, parts: &[Part]) {
+        let Self { labels, fields, uid, is_ending: _, has_foreign_version: _ } = self;
+        let labels = labels.iter_mut().flat_map(|(key, value)| [key, value]);
+        for text in labels.chain(fields).chain([uid]) {
+            let Text::At { start, .. } = text else { continue };
+            // Nothing that is looked for lies within a part.
+            let mut gone = 0;
+            for part in parts {
+                if (part.at as usize + gone) < *start as usize + from {
+                    gone += part.text.len();
+                }
+            }
+            *start -= gone as u32;
+        }
+    }
+}
+
+/// Start and length.
+pub(super) type Place = (usize, usize);
+
 /// Where in an object to look, compiled once per resource.
 #[derive(Debug)]
 pub struct Extractor {
@@ -46,6 +72,8 @@ pub struct Extractor {
     pub(super) adapt: Option<Adapt>,
     root: Node,
     defaults: Vec<Text>,
+    /// What its objects share.
+    pub(super) common: Common,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +92,8 @@ enum Role {
     Uid,
     End,
     Version,
+    Owners,
+    OwnedFields,
 }
 
 impl Node {
@@ -86,6 +116,9 @@ impl Extractor {
         root.at(&["metadata", "uid"]).role = Role::Uid;
         root.at(&["metadata", "deletionTimestamp"]).role = Role::End;
         root.at(&["metadata", "resourceVersion"]).role = Role::Version;
+        let owners = root.at(&["metadata", "managedFields"]);
+        owners.role = Role::Owners;
+        owners.at(&["fieldsV1"]).role = Role::OwnedFields;
         let mut defaults = Vec::with_capacity(selects.fields.len());
         for (index, field) in selects.fields.iter().enumerate() {
             for (rank, path) in field.paths.iter().enumerate() {
@@ -97,11 +130,14 @@ impl Extractor {
                 std::borrow::Cow::Owned(text) => Text::Owned(text.as_str().into()),
             });
         }
-        Self { rewrite, adapt: resource.adapt.clone(), root, defaults }
+        Self { rewrite, adapt: resource.adapt.clone(), root, defaults, common: Common::default() }
     }
 
-    pub(super) fn extract(&self, json: &[u8]) -> Result<Extracted, serde_json::Error> {
+    /// Of the object that begins at `from` in `buffer`; and where in `buffer` its managers' fields are.
+    pub(super) fn extract(&self, buffer: &[u8], from: usize) -> Result<(Extracted, Vec<Place>), serde_json::Error> {
+        let json = &buffer[from..];
         let mut found = Found {
+            owned: Vec::new(),
             base: json.as_ptr() as usize,
             labels: Vec::new(),
             fields: vec![None; self.defaults.len()],
@@ -113,13 +149,15 @@ impl Extractor {
         Walk { node: &self.root, found: &mut found }.deserialize(&mut deserializer)?;
         deserializer.end()?;
         let fields = found.fields.into_iter().zip(&self.defaults);
-        Ok(Extracted {
+        let owned = found.owned.into_iter().map(|(start, len)| (start + from, len)).collect();
+        let extracted = Extracted {
             labels: found.labels.into(),
             fields: fields.map(|(value, default)| value.map_or_else(|| default.clone(), |(_, text)| text)).collect(),
             uid: found.uid,
             is_ending: found.is_ending,
             has_foreign_version: found.versions > 1,
-        })
+        };
+        Ok((extracted, owned))
     }
 }
 
@@ -128,6 +166,7 @@ struct Found {
     base: usize,
     labels: Vec<(Text, Text)>,
     fields: Vec<Option<(usize, Text)>>,
+    owned: Vec<Place>,
     uid: Text,
     is_ending: bool,
     versions: usize,
@@ -143,7 +182,7 @@ impl Found {
             Role::Uid => self.uid = text.clone(),
             Role::End => self.is_ending = true,
             Role::Version => self.versions += 1,
-            Role::Labels | Role::Field => {}
+            Role::Labels | Role::Field | Role::Owners | Role::OwnedFields => {}
         }
         for (index, rank) in &node.fields {
             let empty = matches!(&text, Text::At { len: 0, .. });
@@ -186,6 +225,10 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
         }
         while let Some(child) = map.next_key_seed(Child(self.node))? {
             match child {
+                Some(node) if node.role == Role::OwnedFields => {
+                    let text = map.next_value::<&RawValue>()?.get();
+                    self.found.owned.push((text.as_ptr() as usize - self.found.base, text.len()));
+                }
                 Some(node) => map.next_value_seed(Walk { node, found: self.found })?,
                 None => {
                     map.next_value::<IgnoredAny>()?;
@@ -196,6 +239,9 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        if self.node.role == Role::Owners {
+            while seq.next_element_seed(Walk { node: self.node, found: self.found })?.is_some() {}
+        }
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         Ok(())
     }

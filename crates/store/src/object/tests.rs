@@ -28,7 +28,7 @@ fn stored(value: &str, created: Revision, modified: Revision) -> KeyValue {
 fn check(value: &str, body: &str, fields: [&str; 3]) -> Object {
     let selects = selects();
     let object = Object::decode("a/b", &stored(value, 3, 17), &extractor(unreadable)).unwrap();
-    assert_eq!(std::str::from_utf8(object.json()).unwrap(), body);
+    assert_eq!(std::str::from_utf8(&object.json()).unwrap(), body);
     let found = ["status.phase", "source", "spec.unschedulable"].map(|f| object.field(f, &selects).unwrap());
     assert_eq!(found, fields);
     assert_eq!((object.namespace(), object.name(), object.revision()), ("a", "b", 17));
@@ -79,5 +79,37 @@ fn what_cannot_be_read_is_named() {
 fn other_forms_are_read_by_who_knows_them() {
     let rewrite: Rewrite = |_| Ok(br#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"b"}}"#.to_vec());
     let object = Object::decode("a/b", &stored("k8s\0", 1, 2), &extractor(rewrite)).unwrap();
-    assert_eq!(object.json(), br#"{"apiVersion":"v1","kind":"Pod","metadata":{"resourceVersion":"2","name":"b"}}"#);
+    assert_eq!(*object.json(), *br#"{"apiVersion":"v1","kind":"Pod","metadata":{"resourceVersion":"2","name":"b"}}"#);
+}
+
+#[test]
+fn common_parts_are_held_once() {
+    let extractor = extractor(unreadable);
+    let fields = format!(r#"{{"f:spec":{{"f:{}":{{}}}}}}"#, "x".repeat(300));
+    let value = |name: &str, time: u32| {
+        format!(
+            r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}","managedFields":[{{"manager":"a","time":"{time}","fieldsType":"FieldsV1","fieldsV1":{fields}}},{{"manager":"b","fieldsV1":{{"f:status":{{}}}}}},{{"manager":"c","fieldsV1":{fields}}}],"labels":{{"app":"{name}"}},"uid":"u-{name}"}},"status":{{"phase":"Running{time}"}}}}"#
+        )
+    };
+    let selects = selects();
+    for (name, time) in [("first", 1), ("second", 2), ("third", 30)] {
+        let value = value(name, time);
+        let object = Object::decode("a/b", &stored(&value, 3, 17), &extractor).unwrap();
+        let body = value.replacen(r#""metadata":{"#, r#""metadata":{"resourceVersion":"17","#, 1);
+        assert_eq!(std::str::from_utf8(&object.json()).unwrap(), body);
+        assert_eq!((object.body(), object.len()), (Bytes::from(body.clone()), body.len()));
+        let mut written = BytesMut::from("[");
+        object.write(&mut written);
+        assert_eq!(written, format!("[{body}"));
+        for event in [EventType::Added, EventType::Modified] {
+            let frame = object.frame(event);
+            assert_eq!(frame, framed(event, body.as_bytes()));
+            assert_eq!(framed_body(event, &frame), body);
+        }
+        assert!(object.deleted_frame(99).ends_with(format!("\"Running{time}\"}}}}}}\n").as_bytes()));
+        assert_eq!(object.labels().iter().collect::<Vec<_>>(), [("app", name)]);
+        assert_eq!(object.uid(), format!("u-{name}"));
+        assert_eq!(object.field("status.phase", &selects), Some(format!("Running{time}").as_str()));
+        assert_eq!(object.parts.len(), if name == "first" { 1 } else { 2 });
+    }
 }

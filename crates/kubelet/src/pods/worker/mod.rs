@@ -10,6 +10,7 @@ use super::{
     Pods,
     mailbox::{Inbox, Mailbox},
     report::{Report, Started},
+    resize::Change,
     start,
     status_writer::StatusWriter,
     stop,
@@ -21,8 +22,10 @@ use pod_lifecycle::{
     PodSeen,
     actions::{self, Actions, CRASH_LOOP},
     backoff::Backoffs,
-    core::{Pod, PodStatus},
-    names, status, termination,
+    core::{Pod, PodStatus, ResourceRequirements},
+    names,
+    resize::Pending,
+    status, termination,
     worker::{Effect, Event, State, step},
 };
 use std::{
@@ -45,11 +48,16 @@ pub struct Worker {
     context: Arc<Context>,
     pods: Arc<Pods>,
     mailbox: Arc<Mailbox>,
-    pod: Arc<Pod>,
+    pub(super) pod: Arc<Pod>,
     state: State,
     verdict: Option<status::Verdict>,
+    /// Why the pod has less than it asks for.
+    pub(super) pending: Option<Pending>,
+    /// What containers have since they were made, by id.
+    pub(super) resized: BTreeMap<String, ResourceRequirements>,
+    pub(super) resize_error: Option<String>,
     observer: Observer,
-    seen: Arc<PodSeen>,
+    pub(super) seen: Arc<PodSeen>,
     /// Last computed; foreign conditions are the API's.
     status: PodStatus,
     writer: StatusWriter,
@@ -105,6 +113,9 @@ impl Worker {
             status: pod.status.clone().unwrap_or_default(),
             state: State::Waiting,
             verdict,
+            pending: None,
+            resized: BTreeMap::new(),
+            resize_error: None,
             observer: Observer::default(),
             seen: Arc::default(),
             waiting: BTreeMap::new(),
@@ -147,7 +158,8 @@ impl Worker {
     }
 
     async fn told(&mut self, inbox: Inbox) {
-        if let Some(pod) = inbox.pod {
+        if let Some((pod, pending)) = inbox.pod {
+            self.pending = pending;
             if !names::is_static(&pod) {
                 self.writer.seen_in_api(&pod);
             }
@@ -234,6 +246,13 @@ impl Worker {
             self.look().await;
             self.stop(by);
             return;
+        }
+        self.resize_error = None;
+        for (id, outcome) in started.resized {
+            match outcome {
+                Ok(resources) => drop(self.resized.insert(id, resources)),
+                Err(error) => self.resize_error = Some(error),
+            }
         }
         self.waiting = started.waiting;
         if started.failed {
@@ -324,7 +343,7 @@ impl Worker {
         if let Some(late) = self.past_deadline() {
             return Some(late);
         }
-        let actions = {
+        let mut actions = {
             let backoffs = self.backoffs.lock();
             let now = self.context.clock.now();
             actions::compute(&actions::Inputs {
@@ -346,8 +365,9 @@ impl Worker {
             self.report_status();
             return None;
         }
+        let changes = if retrying { vec![] } else { self.changes(&mut actions) };
         self.report_status();
-        self.start(actions);
+        self.start(actions, changes);
         None
     }
 
@@ -391,8 +411,11 @@ impl Worker {
     }
 
     /// Everything to be done, refreshed volumes included, as one task.
-    fn start(&mut self, actions: Actions) {
-        let idle = actions.start.is_empty() && actions.kill.is_empty() && actions.stop_sandboxes.is_empty();
+    fn start(&mut self, actions: Actions, changes: Vec<Change>) {
+        let idle = changes.is_empty()
+            && actions.start.is_empty()
+            && actions.kill.is_empty()
+            && actions.stop_sandboxes.is_empty();
         if idle && !self.has_api_volumes() {
             return;
         }
@@ -402,6 +425,7 @@ impl Worker {
             pod: self.pod.clone(),
             seen: self.seen.clone(),
             actions,
+            changes,
             objects: self.objects.clone(),
             backoffs: self.backoffs.clone(),
             cancel: cancel.clone(),

@@ -2,7 +2,7 @@
 
 use super::Worker;
 use crate::metrics;
-use pod_lifecycle::{core::PodStatus, status, worker::State};
+use pod_lifecycle::{core::PodStatus, resize, status, worker::State};
 use std::sync::Arc;
 
 impl Worker {
@@ -10,6 +10,7 @@ impl Worker {
         let over = matches!(self.state, State::Terminated { .. } | State::Ended | State::Finished | State::Gone);
         let mut pod = (*self.pod).clone();
         pod.status = Some(self.known_status());
+        let resize = self.resize_view();
         let status = status::generate(&status::Inputs {
             pod: &pod,
             seen: &self.seen,
@@ -19,6 +20,7 @@ impl Worker {
             runtime: &self.context.runtime_name,
             over,
             verdict: self.verdict.as_ref(),
+            resize: &resize,
             now: self.context.clock.now(),
         });
         if !self.running_seen && status.phase.as_deref() == Some("Running") {
@@ -38,7 +40,8 @@ impl Worker {
         let api = self.pod.status.as_ref().and_then(|s| s.conditions.clone()).unwrap_or_default();
         let conditions = known.conditions.get_or_insert_default();
         for condition in api {
-            if !conditions.iter().any(|c| c.type_ == condition.type_) {
+            let ours = [resize::PENDING, resize::IN_PROGRESS].contains(&condition.type_.as_str());
+            if !ours && !conditions.iter().any(|c| c.type_ == condition.type_) {
                 conditions.push(condition);
             }
         }

@@ -111,24 +111,31 @@ impl Log {
         Ok(())
     }
 
-    /// After a rotation another file has the log's name: goes on with that one, once the old one is read to its end.
+    /// After a rotation another file has the log's name: goes on with the one that followed, once the old one is read
+    /// to its end.
     fn reopen(&mut self) -> io::Result<bool> {
-        let next = match File::open(&self.path) {
-            Ok(next) => next,
+        let identity = |file: &File| file.metadata().map(|data| (data.dev(), data.ino()));
+        let own = identity(&self.file)?;
+        let current = match File::open(&self.path) {
+            Ok(current) => current,
             // Between the old file's going and the new one's coming; or the container was removed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
-        let identity = |file: &File| file.metadata().map(|data| (data.dev(), data.ino(), data.len()));
-        let ((dev, ino, length), (next_dev, next_ino, _)) = (identity(&self.file)?, identity(&next)?);
-        if (dev, ino) == (next_dev, next_ino) {
+        if identity(&current)? == own {
             return Ok(false);
         }
         // Something was written to the old one after it was read: that first.
-        if self.file.stream_position()? < length {
+        if self.file.stream_position()? < self.file.metadata()?.len() {
             return Ok(true);
         }
-        self.file = next;
+        // A slow reader may be more than one rotation behind. What is compressed by now is lost to it.
+        let aside = crate::logs::set_aside(&self.path).into_iter().filter_map(|path| File::open(path).ok());
+        let mut aside: Vec<File> = aside.collect();
+        if let Some(place) = aside.iter().position(|file| identity(file).is_ok_and(|one| one == own)) {
+            aside.drain(..=place);
+        }
+        self.file = aside.into_iter().next().unwrap_or(current);
         self.rest.clear();
         Ok(true)
     }
@@ -193,6 +200,16 @@ mod tests {
         assert_eq!(next(&mut receiver).await.unwrap(), "five\n");
         append(&path, "six");
         assert_eq!(next(&mut receiver).await.unwrap(), "six\n");
+        // Two rotations at once: the folder changes, but nothing is read in between.
+        append(&path, "seven");
+        std::fs::rename(&path, folder.join("0.log.p")).unwrap();
+        append(&folder.join("0.log.q"), "eight");
+        append(&path, "nine");
+        let mut all = String::new();
+        while !all.ends_with("nine\n") {
+            all += &next(&mut receiver).await.unwrap();
+        }
+        assert_eq!(all, "seven\neight\nnine\n");
         fake.exit(&id, 0);
         append(&path, "last");
         assert_eq!(next(&mut receiver).await.unwrap(), "last\n");
