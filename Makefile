@@ -55,9 +55,9 @@ bench-sched: build ## Measure the scheduler on 1,000 nodes and 5,000 pods throug
 	@hack/deps.sh test
 	@$(BIN)/kogge-bench sched
 
-install: build ## Install binaries, images and systemd units under PREFIX (/usr/local)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/kogge/images $(DESTDIR)/etc/systemd/system $(DESTDIR)/etc/kogge
+install: build ## Install binaries, images and systemd units under PREFIX (/usr/local); then `kctl cluster init`
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/kogge/images $(DESTDIR)/etc/systemd/system
 	install -m 755 $(addprefix $(BIN)/,$(BINARIES)) $(DESTDIR)$(PREFIX)/bin
 	[ ! -d out/images ] || install -m 644 out/images/*.tar $(DESTDIR)$(PREFIX)/share/kogge/images
 	install -m 644 deploy/systemd/* $(DESTDIR)/etc/systemd/system
-	[ ! -d deploy/config ] || cp -n deploy/config/* $(DESTDIR)/etc/kogge/
+	sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' $(addprefix $(DESTDIR)/etc/systemd/system/,$(notdir $(wildcard deploy/systemd/*)))

@@ -54,9 +54,9 @@ impl App {
         let authorizer = Authorizer::start(&core, &shutdown);
         let services = Arc::new(ServiceAllocator::new(core.clone())?);
         Ok(Arc::new(Self {
-            authenticator: Authenticator::new(tokens.clone()),
+            authenticator: Authenticator::new(core.clone(), tokens.clone()),
             admission: Chain::new(core.clone(), authorizer.clone()),
-            reviews: Reviews::new(tokens.clone(), authorizer.clone()),
+            reviews: Reviews::new(core.clone(), tokens.clone(), authorizer.clone()),
             discovery: Discovery::new(&server_address(&core)),
             openapi: OpenApi::new(),
             node_proxy: NodeProxy::new(core.clone()),

@@ -1,10 +1,10 @@
-//! What runs in the cluster rather than beside it: manifests embedded here, applied by `up`.
+//! What runs in the cluster rather than beside it: manifests embedded here, applied by `up` and `init`.
+
+use std::net::Ipv4Addr;
 
 use anyhow::Context;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
-
-use crate::options::Spec;
 
 /// What our components may do beyond upstream's bootstrap roles.
 const ACCESS: &[&str] = &[
@@ -12,6 +12,8 @@ const ACCESS: &[&str] = &[
     include_str!("../../../deploy/addons/cni-agent.yaml"),
     include_str!("../../../deploy/addons/prometheus.yaml"),
 ];
+/// What a machine that joins may do, before it is a node and after.
+const JOIN: &str = include_str!("../../../deploy/addons/node-join.yaml");
 const DNS: &str = include_str!("../../../deploy/addons/dns.yaml");
 
 /// Applies the roles and bindings.
@@ -22,23 +24,37 @@ pub async fn apply_access(client: &kube::Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Applies the cluster's DNS.
-pub async fn apply_dns(client: &kube::Client, spec: &Spec) -> anyhow::Result<()> {
-    apply(client, &dns_manifest(spec)).await
+/// Applies what machines need that join.
+pub async fn apply_join(client: &kube::Client) -> anyhow::Result<()> {
+    apply(client, JOIN).await
 }
 
-fn dns_manifest(spec: &Spec) -> String {
-    DNS.replace("10.96.0.10", &spec.dns_address.to_string()).replace("cluster.local", &spec.domain)
+/// Applies the cluster's DNS.
+pub async fn apply_dns(client: &kube::Client, address: Ipv4Addr, domain: &str) -> anyhow::Result<()> {
+    apply(client, &dns_manifest(address, domain)).await
+}
+
+fn dns_manifest(address: Ipv4Addr, domain: &str) -> String {
+    DNS.replace("10.96.0.10", &address.to_string()).replace("cluster.local", domain)
 }
 
 async fn apply(client: &kube::Client, manifests: &str) -> anyhow::Result<()> {
     for manifest in manifests.split("\n---\n") {
         let object: DynamicObject = serde_saphyr::from_str(manifest).context("an addon's manifest")?;
-        let name = object.metadata.name.clone().unwrap_or_default();
-        let kind = object.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default();
-        create_or_update(client, &name, object).await.with_context(|| format!("applying {kind} {name}"))?;
+        apply_one(client, object).await?;
     }
     Ok(())
+}
+
+/// Applies one object.
+pub async fn apply_object(client: &kube::Client, object: serde_json::Value) -> anyhow::Result<()> {
+    apply_one(client, serde_json::from_value(object)?).await
+}
+
+async fn apply_one(client: &kube::Client, object: DynamicObject) -> anyhow::Result<()> {
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let kind = object.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default();
+    create_or_update(client, &name, object).await.with_context(|| format!("applying {kind} {name}"))
 }
 
 /// An object that is there is merged into: what is as it should be is not written, and what others have added stays.
@@ -58,7 +74,7 @@ async fn create_or_update(client: &kube::Client, name: &str, object: DynamicObje
 }
 
 /// An answer of the API server by its message alone; the client's own form repeats it three times.
-fn in_a_line(error: kube::Error) -> anyhow::Error {
+pub fn in_a_line(error: kube::Error) -> anyhow::Error {
     match error {
         kube::Error::Api(status) => anyhow::anyhow!("{}", status.message),
         error => error.into(),
@@ -71,8 +87,8 @@ mod tests {
 
     #[test]
     fn every_manifest_is_an_object_with_a_name() {
-        let dns = dns_manifest(&Spec::new("/bin".into(), 1));
-        for manifest in ACCESS.iter().copied().chain([dns.as_str()]).flat_map(|text| text.split("\n---\n")) {
+        let dns = dns_manifest(Ipv4Addr::new(10, 96, 0, 10), "cluster.local");
+        for manifest in ACCESS.iter().copied().chain([dns.as_str(), JOIN]).flat_map(|text| text.split("\n---\n")) {
             let object: DynamicObject = serde_saphyr::from_str(manifest).unwrap();
             assert!(object.types.is_some() && object.metadata.name.is_some(), "{manifest}");
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use component::Clock;
 
+use crate::config::CgroupDriver;
 use crate::layout::Layout;
 use crate::options::Spec;
 use crate::{config, machine, pki, processes};
@@ -26,7 +27,7 @@ pub fn write(layout: &Layout, spec: &Spec) -> anyhow::Result<usize> {
         let text = config::kubeconfig(&local, &ca, &layout.pki().join(component), component);
         update(&layout.kubeconfig(component), &text, 0o600)?;
     }
-    update(&layout.scheduler_config(), &config::scheduler(layout), 0o644)?;
+    update(&layout.scheduler_config(), &config::scheduler(&layout.kubeconfig("scheduler")), 0o644)?;
     write_admin_kubeconfig(layout, &local)?;
     // containerd sets every pod's loopback device up through a plugin of that name.
     for plugin in ["kogge-cni", "loopback"] {
@@ -55,10 +56,32 @@ fn write_node(layout: &Layout, spec: &Spec, node: &str) -> anyhow::Result<()> {
     for (component, identity) in identities {
         update(&files.kubeconfig(component), &config::kubeconfig(&server, &ca, &identity, component), 0o600)?;
     }
-    update(&files.kubelet_config(), &config::kubelet(layout, spec, node), 0o644)?;
-    update(&files.proxy_config(), &config::proxy(layout, spec, node), 0o644)?;
-    let containerd = config::containerd(layout, node, machine::has_sys_resource());
-    update(&files.containerd_config(), &containerd, 0o644)?;
+    let kubelet = config::Kubelet {
+        ca: &ca,
+        serving: &files.pki().join("kubelet"),
+        endpoint: &format!("unix://{}", files.containerd_socket().display()),
+        cgroups: CgroupDriver::Cgroupfs,
+        cgroup_root: &layout.cgroup(node),
+        dns: spec.dns_address,
+        domain: &spec.domain,
+        manifests: &files.manifests(),
+        pod_logs: &files.pod_logs(),
+        shares_disk: true,
+    };
+    update(&files.kubelet_config(), &config::kubelet(&kubelet), 0o644)?;
+    let proxy = config::proxy(&spec.pod_cidr, spec.address(node), &files.kubeconfig("proxy"));
+    update(&files.proxy_config(), &proxy, 0o644)?;
+    let containerd = config::Containerd {
+        root: &files.containerd_root(),
+        state: &files.containerd_state(),
+        socket: &files.containerd_socket(),
+        cni_bin: &layout.cni_bin(),
+        cni_conf: &files.cni_conf(),
+        registries: &files.registries(),
+        cgroups: CgroupDriver::Cgroupfs,
+        may_lower_oom_score: machine::has_sys_resource(),
+    };
+    update(&files.containerd_config(), &config::containerd(&containerd), 0o644)?;
     let mirror = format!("{host}:{}", processes::IMAGES_PORT);
     update(&files.registries().join("docker.io/hosts.toml"), &config::registry_hosts(&mirror, &ca), 0o644)
 }
@@ -79,7 +102,7 @@ fn write_admin_kubeconfig(layout: &Layout, server: &str) -> anyhow::Result<()> {
 }
 
 /// Writes only what differs, so that nothing that watches the file wakes up for nothing.
-fn update(path: &Path, content: &str, mode: u32) -> anyhow::Result<()> {
+pub fn update(path: &Path, content: &str, mode: u32) -> anyhow::Result<()> {
     if std::fs::read_to_string(path).is_ok_and(|now| now == content) {
         return Ok(());
     }
@@ -92,7 +115,7 @@ fn private(dir: &Path) -> anyhow::Result<()> {
     std::fs::set_permissions(dir, mode).with_context(|| format!("closing {}", dir.display()))
 }
 
-fn link(target: &Path, path: &Path) -> anyhow::Result<()> {
+pub fn link(target: &Path, path: &Path) -> anyhow::Result<()> {
     if std::fs::read_link(path).is_ok_and(|now| now == target) {
         return Ok(());
     }

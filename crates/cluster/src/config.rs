@@ -1,19 +1,38 @@
 //! The components' configuration files, in upstream's forms, as text. Nothing here touches the disk.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 
-use crate::layout::Layout;
 use crate::options::Spec;
 
+/// Where a node's containerd has its files, and how it gets on with the machine.
+pub struct Containerd<'a> {
+    pub root: &'a Path,
+    pub state: &'a Path,
+    pub socket: &'a Path,
+    pub cni_bin: &'a Path,
+    pub cni_conf: &'a Path,
+    pub registries: &'a Path,
+    pub cgroups: CgroupDriver,
+    /// Whether this process has CAP_SYS_RESOURCE: without it every sandbox would die on the score that CRI asks for,
+    /// so containerd is told to ask for what is allowed.
+    pub may_lower_oom_score: bool,
+}
+
+/// Who makes the pods' cgroups: kubelet and containerd must agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CgroupDriver {
+    Cgroupfs,
+    Systemd,
+}
+
 /// containerd's configuration for one node, version 2 (containerd 1.6 and 1.7; 2.x migrates it by itself).
-///
-/// `may_lower_oom_score` is whether this process has CAP_SYS_RESOURCE: without it every sandbox would die on the
-/// score that CRI asks for, so containerd is told to ask for what is allowed.
-pub fn containerd(layout: &Layout, node: &str, may_lower_oom_score: bool) -> String {
-    let files = layout.node(node);
+pub fn containerd(of: &Containerd<'_>) -> String {
     let show = |path: &Path| format!("{:?}", path.display().to_string());
     format!(
         r#"version = 2
@@ -48,7 +67,7 @@ disabled_plugins = [
       runtime_type = "io.containerd.runc.v2"
 
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-        SystemdCgroup = false
+        SystemdCgroup = {systemd}
 
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = {cni_bin}
@@ -58,14 +77,15 @@ disabled_plugins = [
   [plugins."io.containerd.grpc.v1.cri".registry]
     config_path = {registries}
 "#,
-        root = show(&files.containerd_root()),
-        state = show(&files.containerd_state()),
-        socket = show(&files.containerd_socket()),
+        root = show(of.root),
+        state = show(of.state),
+        socket = show(of.socket),
         pause = crate::images::PAUSE,
-        restrict = !may_lower_oom_score,
-        cni_bin = show(&layout.cni_bin()),
-        cni_conf = show(&files.cni_conf()),
-        registries = show(&files.registries()),
+        restrict = !of.may_lower_oom_score,
+        systemd = of.cgroups == CgroupDriver::Systemd,
+        cni_bin = show(of.cni_bin),
+        cni_conf = show(of.cni_conf),
+        registries = show(of.registries),
     )
 }
 
@@ -82,10 +102,32 @@ pub fn registry_hosts(mirror: &str, ca: &Path) -> String {
     )
 }
 
-/// The nodes share this machine's disk with its owner, who may keep it as full as they like: that evicts nothing and
-/// removes no image.
-pub fn kubelet(layout: &Layout, spec: &Spec, node: &str) -> String {
-    let files = layout.node(node);
+/// What of a KubeletConfiguration differs between machines.
+pub struct Kubelet<'a> {
+    pub ca: &'a Path,
+    /// Its port's certificate and key, without their suffixes.
+    pub serving: &'a Path,
+    pub endpoint: &'a str,
+    pub cgroups: CgroupDriver,
+    pub cgroup_root: &'a str,
+    pub dns: Ipv4Addr,
+    pub domain: &'a str,
+    pub manifests: &'a Path,
+    pub pod_logs: &'a Path,
+    /// The disk is its owner's, who may keep it as full as they like: that evicts nothing and removes no image.
+    pub shares_disk: bool,
+}
+
+const SHARED_DISK: &str = "\
+evictionHard:
+  memory.available: 100Mi
+  nodefs.available: 0%
+  nodefs.inodesFree: 0%
+  imagefs.available: 0%
+imageGCHighThresholdPercent: 100
+";
+
+pub fn kubelet(of: &Kubelet<'_>) -> String {
     format!(
         r#"apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -98,53 +140,57 @@ authentication:
     clientCAFile: {ca}
 authorization:
   mode: Webhook
-tlsCertFile: {pki}/kubelet.crt
-tlsPrivateKeyFile: {pki}/kubelet.key
-containerRuntimeEndpoint: unix://{socket}
-cgroupDriver: cgroupfs
-cgroupRoot: {cgroup}
+tlsCertFile: {serving}.crt
+tlsPrivateKeyFile: {serving}.key
+containerRuntimeEndpoint: {endpoint}
+cgroupDriver: {cgroups}
+cgroupRoot: {cgroup_root}
 clusterDNS:
 - {dns}
 clusterDomain: {domain}
 staticPodPath: {manifests}
 podLogsDir: {logs}
 failSwapOn: false
-evictionHard:
-  memory.available: 100Mi
-  nodefs.available: 0%
-  nodefs.inodesFree: 0%
-  imagefs.available: 0%
-imageGCHighThresholdPercent: 100
-"#,
-        ca = layout.pki().join("ca.crt").display(),
-        pki = files.pki().display(),
-        socket = files.containerd_socket().display(),
-        cgroup = layout.cgroup(node),
-        dns = spec.dns_address,
-        domain = spec.domain,
-        manifests = files.manifests().display(),
-        logs = files.pod_logs().display(),
+{disk}"#,
+        ca = of.ca.display(),
+        serving = of.serving.display(),
+        endpoint = of.endpoint,
+        cgroups = of.cgroups.name(),
+        cgroup_root = of.cgroup_root,
+        dns = of.dns,
+        domain = of.domain,
+        manifests = of.manifests.display(),
+        logs = of.pod_logs.display(),
+        disk = if of.shares_disk { SHARED_DISK } else { "" },
     )
 }
 
-pub fn proxy(layout: &Layout, spec: &Spec, node: &str) -> String {
+impl CgroupDriver {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cgroupfs => "cgroupfs",
+            Self::Systemd => "systemd",
+        }
+    }
+}
+
+/// `metrics` is the address of the proxy's metrics, which has no credentials.
+pub fn proxy(pod_cidr: &str, metrics: Ipv4Addr, kubeconfig: &Path) -> String {
     format!(
         r#"apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: nftables
-clusterCIDR: {pods}
+clusterCIDR: {pod_cidr}
 healthzBindAddress: 0.0.0.0:10256
-metricsBindAddress: {address}:10249
+metricsBindAddress: {metrics}:10249
 clientConnection:
   kubeconfig: {kubeconfig}
 "#,
-        pods = spec.pod_cidr,
-        address = spec.address(node),
-        kubeconfig = layout.node(node).kubeconfig("proxy").display(),
+        kubeconfig = kubeconfig.display(),
     )
 }
 
-pub fn scheduler(layout: &Layout) -> String {
+pub fn scheduler(kubeconfig: &Path) -> String {
     format!(
         r#"apiVersion: kubescheduler.config.k8s.io/v1
 kind: KubeSchedulerConfiguration
@@ -153,7 +199,7 @@ clientConnection:
 leaderElection:
   leaderElect: true
 "#,
-        kubeconfig = layout.kubeconfig("scheduler").display(),
+        kubeconfig = kubeconfig.display(),
     )
 }
 
@@ -174,6 +220,42 @@ pub fn kubeconfig(server: &str, ca: &Path, identity: &Path, user: &str) -> Strin
             crate::pki::with_suffix(identity, "key").display()
         ),
         user,
+    )
+}
+
+/// A kubeconfig whose user's certificate and key are one file, as the kubelet keeps those that it renews itself.
+pub fn kubeconfig_of_node(server: &str, ca: &Path, identity: &Path) -> String {
+    let identity = identity.display();
+    kubeconfig_of(
+        &format!("certificate-authority: {}", ca.display()),
+        server,
+        &format!("client-certificate: {identity}\n    client-key: {identity}"),
+        "default-auth",
+    )
+}
+
+/// A kubeconfig of someone who shows a token.
+pub fn token_kubeconfig(server: &str, ca: &str, token: &str, user: &str) -> String {
+    let authority = format!("certificate-authority-data: {}", STANDARD.encode(ca));
+    kubeconfig_of(&authority, server, &format!("token: {token}"), user)
+}
+
+/// Where a cluster answers and whom to trust, without anybody to be: what joining machines read.
+pub fn cluster_info(server: &str, ca: &str) -> String {
+    let authority = STANDARD.encode(ca);
+    format!(
+        r#"apiVersion: v1
+kind: Config
+clusters:
+- name: ""
+  cluster:
+    certificate-authority-data: {authority}
+    server: {server}
+contexts: []
+current-context: ""
+preferences: {{}}
+users: []
+"#
     )
 }
 
@@ -218,18 +300,43 @@ current-context: kogge
 mod tests {
     use super::*;
 
-    fn cluster() -> (Layout, Spec) {
-        (Layout::new(Path::new("/c")), Spec::new("/bin".into(), 2))
+    fn sample() -> (Containerd<'static>, Kubelet<'static>) {
+        let path = Path::new("/c");
+        let containerd = Containerd {
+            root: path,
+            state: path,
+            socket: path,
+            cni_bin: path,
+            cni_conf: path,
+            registries: path,
+            cgroups: CgroupDriver::Systemd,
+            may_lower_oom_score: false,
+        };
+        let kubelet = Kubelet {
+            ca: path,
+            serving: path,
+            endpoint: "unix:///c",
+            cgroups: CgroupDriver::Systemd,
+            cgroup_root: "/",
+            dns: Ipv4Addr::new(10, 96, 0, 10),
+            domain: "cluster.local",
+            manifests: path,
+            pod_logs: path,
+            shares_disk: true,
+        };
+        (containerd, kubelet)
     }
 
     #[test]
     fn what_upstream_reads_as_yaml_is_yaml() {
-        let (layout, spec) = cluster();
         for (text, kind) in [
-            (kubelet(&layout, &spec, "node-1"), "KubeletConfiguration"),
-            (proxy(&layout, &spec, "node-2"), "KubeProxyConfiguration"),
-            (scheduler(&layout), "KubeSchedulerConfiguration"),
+            (kubelet(&sample().1), "KubeletConfiguration"),
+            (proxy("10.244.0.0/16", Ipv4Addr::LOCALHOST, Path::new("/p")), "KubeProxyConfiguration"),
+            (scheduler(Path::new("/s")), "KubeSchedulerConfiguration"),
             (kubeconfig("https://a:1", Path::new("/ca"), Path::new("/id"), "u"), "Config"),
+            (kubeconfig_of_node("https://a:1", Path::new("/ca"), Path::new("/id.pem")), "Config"),
+            (token_kubeconfig("https://a:1", "ca", "t", "u"), "Config"),
+            (cluster_info("https://a:1", "ca"), "Config"),
             (portable_kubeconfig("https://a:1", b"ca", b"c", b"k", "u"), "Config"),
         ] {
             let value: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
@@ -246,9 +353,11 @@ mod tests {
     }
 
     #[test]
-    fn oom_scores_are_restricted_only_where_they_must_be() {
-        let (layout, _) = cluster();
-        assert!(containerd(&layout, "node-1", false).contains("restrict_oom_score_adj = true"));
-        assert!(containerd(&layout, "node-1", true).contains("restrict_oom_score_adj = false"));
+    fn containerd_and_kubelet_agree() {
+        let (of, kubelet_of) = sample();
+        let text = containerd(&of);
+        assert!(text.contains("SystemdCgroup = true") && kubelet(&kubelet_of).contains("cgroupDriver: systemd"));
+        assert!(text.contains("restrict_oom_score_adj = true"));
+        assert!(containerd(&Containerd { may_lower_oom_score: true, ..of }).contains("restrict_oom_score_adj = false"));
     }
 }

@@ -72,7 +72,7 @@ async fn stop_processes(layout: &Layout, spec: &Spec) {
     }
 }
 
-fn remove(dir: &Path) -> anyhow::Result<()> {
+pub fn remove(dir: &Path) -> anyhow::Result<()> {
     match std::fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("removing {}", dir.display()))

@@ -78,6 +78,27 @@ pub async fn import(layout: &Layout, node: &str, own_there: impl FnOnce()) -> an
     Ok(missing.len())
 }
 
+/// Imports archives into the containerd at `endpoint`; those that every node needs, from `dir` or the installation, if
+/// none are named. Returns them.
+pub async fn import_into(endpoint: &str, dir: Option<&Path>, archives: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let chosen = match archives {
+        [] => {
+            let programs = std::env::current_exe()?.parent().context("this program has no directory")?.to_owned();
+            let dir = find(dir, &programs)?;
+            OWN.iter().map(|name| dir.join(name)).filter(|path| path.is_file()).collect()
+        }
+        named => named.to_vec(),
+    };
+    let socket = PathBuf::from(endpoint.trim_start_matches("unix://"));
+    gate::open(&Gate::Socket(socket.clone())).await;
+    let runtime = cri::containerd::Containerd::new(socket);
+    for path in &chosen {
+        let import = cri::Runtime::import_image(&runtime, path);
+        import.await.with_context(|| format!("importing {}", path.display()))?;
+    }
+    Ok(chosen)
+}
+
 /// Loads an OCI archive into every node that runs, and into those that come later.
 pub async fn load(dir: &Path, archive: &Path) -> anyhow::Result<Vec<String>> {
     let (layout, spec) = crate::status::existing(dir)?;

@@ -1,4 +1,5 @@
-//! A cluster on one machine: certificates, configuration files, node namespaces, and the supervision of processes.
+//! A cluster on one machine: certificates, configuration files, node namespaces, and the supervision of processes. And
+//! what a cluster of several machines needs of that, for systemd to run ([`install`]).
 //!
 //! `kctl cluster …` and the cluster tests are thin shells over the functions re-exported here. What is to run, with
 //! which flags and files, is decided by pure functions (`layout`, `processes`, `config`); `up`, `down` and `node`
@@ -14,6 +15,7 @@ mod dns_probe;
 mod down;
 mod gate;
 mod images;
+pub mod install;
 mod layout;
 mod lock;
 mod machine;
@@ -33,8 +35,9 @@ mod supervisor;
 mod sysctl;
 mod up;
 
+pub use config::CgroupDriver;
 pub use down::down;
-pub use images::load as image_load;
+pub use images::{import_into as image_import, load as image_load};
 pub use layout::Layout;
 pub use node::{NodeAction, node};
 pub use options::{DEFAULT_DIR, Options};

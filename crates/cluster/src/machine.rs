@@ -15,13 +15,19 @@ pub fn require_root() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The programs that components are or call. All that are missing are named at once.
+/// The programs that components are or call.
 pub fn programs() -> anyhow::Result<Programs> {
-    let missing: Vec<&str> = FOREIGN.iter().chain(&CALLED).copied().filter(|program| find(program).is_none()).collect();
+    require_programs(&FOREIGN)?;
+    Ok(FOREIGN.iter().filter_map(|program| Some((*program, find(program)?))).collect())
+}
+
+/// That `foreign` programs and those that components call are there. All that are missing are named at once.
+pub fn require_programs(foreign: &[&str]) -> anyhow::Result<()> {
+    let missing: Vec<&str> = foreign.iter().chain(&CALLED).copied().filter(|program| find(program).is_none()).collect();
     if !missing.is_empty() {
         bail!("not installed: {} (hack/deps.sh installs them on Debian)", missing.join(", "));
     }
-    Ok(FOREIGN.iter().filter_map(|program| Some((*program, find(program)?))).collect())
+    Ok(())
 }
 
 fn find(program: &str) -> Option<PathBuf> {

@@ -110,7 +110,7 @@ pub async fn clear(layout: &Layout, spec: &Spec, name: &str) {
 
 /// A shim's socket lies outside of the node's directories, where all shims of the machine have theirs; each bundle
 /// has its address.
-fn remove_shim_sockets(state: &Path) {
+pub fn remove_shim_sockets(state: &Path) {
     let bundles = state.join("io.containerd.runtime.v2.task/k8s.io");
     for bundle in std::fs::read_dir(bundles).into_iter().flatten().flatten() {
         if let Ok(address) = std::fs::read_to_string(bundle.path().join("address"))

@@ -24,7 +24,7 @@ use crate::options::Spec;
 const CA_YEARS: i64 = 10;
 const LEAF_YEARS: i64 = 1;
 /// A leaf with less than this left is made anew.
-const RENEW_DAYS: i64 = 60;
+pub const RENEW_DAYS: i64 = 60;
 
 /// Who signs a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    fn client(stem: PathBuf, common_name: &str, organization: Option<&'static str>) -> Self {
+    pub fn client(stem: PathBuf, common_name: &str, organization: Option<&'static str>) -> Self {
         Self {
             stem,
             authority: Authority::Cluster,
@@ -76,7 +76,12 @@ impl Leaf {
         }
     }
 
-    fn server(stem: PathBuf, common_name: &str, names: &[&str], addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+    pub fn server(
+        stem: PathBuf,
+        common_name: &str,
+        names: &[&str],
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> Self {
         let mut addresses: BTreeSet<IpAddr> = addresses.into_iter().collect();
         addresses.insert(Ipv4Addr::LOCALHOST.into());
         Self {
@@ -88,7 +93,7 @@ impl Leaf {
         }
     }
 
-    fn of(self, authority: Authority) -> Self {
+    pub fn of(self, authority: Authority) -> Self {
         Self { authority, ..self }
     }
 }
@@ -131,12 +136,15 @@ pub fn leaves(layout: &Layout, spec: &Spec, hostname: &str, local: &[IpAddr]) ->
     leaves
 }
 
-/// Makes what is missing of the authorities, the service-account key and `leaves`. Returns how many files' worth
+/// Makes what is missing of the service-account key, the authorities that sign `leaves`, and these. Returns how many files' worth
 /// of certificates were made.
 pub fn ensure(layout: &Layout, leaves: &[Leaf], now: Timestamp) -> anyhow::Result<usize> {
     fs::create_dir_all(layout.pki())?;
     let mut made = usize::from(ensure_service_account_key(layout)?);
     for authority in [Authority::Cluster, Authority::Etcd] {
+        if !leaves.iter().any(|leaf| leaf.authority == authority) {
+            continue;
+        }
         made += usize::from(ensure_authority(layout, authority, now)?);
         let mut issuer = None;
         for leaf in leaves.iter().filter(|leaf| leaf.authority == authority) {
@@ -229,17 +237,29 @@ fn params(
     Ok(params)
 }
 
+/// When the first certificate in a file ends; `None` if there is no file.
+pub fn ends(path: &Path) -> anyhow::Result<Option<Timestamp>> {
+    let Some(pem) = read(path)? else { return Ok(None) };
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).with_context(|| format!("parsing {}", path.display()))?;
+    let certificate = pem.parse_x509().with_context(|| format!("parsing {}", path.display()))?;
+    Ok(Some(Timestamp::from_second(certificate.validity().not_after.timestamp())?))
+}
+
+fn read(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    }
+}
+
 /// Whether the certificate on disk will do: it speaks for all names and addresses, and does not end soon.
 fn is_good(leaf: &Leaf, now: Timestamp) -> anyhow::Result<bool> {
     if !with_suffix(&leaf.stem, "key").exists() {
         return Ok(false);
     }
     let path = with_suffix(&leaf.stem, "crt");
-    let pem = match fs::read(&path) {
-        Ok(pem) => pem,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
-    };
+    let Some(pem) = read(&path)? else { return Ok(false) };
     let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).with_context(|| format!("parsing {}", path.display()))?;
     let certificate = pem.parse_x509().with_context(|| format!("parsing {}", path.display()))?;
     let mut names = BTreeSet::new();

@@ -190,7 +190,7 @@ impl Work<'_> {
                 addons::apply_access(&client).await?;
                 // Its image is on every node before its pod can be on any.
                 images.wait_for(|without| *without == 0).await?;
-                addons::apply_dns(&client, self.spec).await?;
+                addons::apply_dns(&client, self.spec.dns_address, &self.spec.domain).await?;
                 if no_wait {
                     return Ok(());
                 }
@@ -273,7 +273,8 @@ impl<'a> Step<'a> {
     }
 }
 
-async fn node_ready(client: kube::Client, name: String) -> anyhow::Result<String> {
+/// Returns when the node is Ready.
+pub async fn node_ready(client: kube::Client, name: String) -> anyhow::Result<String> {
     let nodes: kube::Api<Node> = kube::Api::all(client);
     let mut changes = std::pin::pin!(watcher::watch_object(nodes, &name));
     loop {
@@ -289,7 +290,7 @@ async fn node_ready(client: kube::Client, name: String) -> anyhow::Result<String
     }
 }
 
-fn is_ready(node: &Node) -> bool {
+pub fn is_ready(node: &Node) -> bool {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }

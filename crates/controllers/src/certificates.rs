@@ -1,4 +1,4 @@
-//! Certificate signing requests: which of a kubelet may be approved without a person, and what each signer signs.
+//! Certificate signing requests: which of a node may be approved without a person, and what each signer signs.
 //!
 //! Whether the requester has the right to have it approved is for the API server to say (SubjectAccessReview), and the
 //! signature is made elsewhere.
@@ -18,13 +18,15 @@ use crate::time::seconds;
 pub const KUBELET_CLIENT: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 pub const KUBELET_SERVING: &str = "kubernetes.io/kubelet-serving";
 pub const CLIENT: &str = "kubernetes.io/kube-apiserver-client";
+/// Users that run on every node beside its kubelet.
+const NODE_COMPONENTS: [&str; 2] = ["system:kube-proxy", "system:kogge:cni-agent"];
 
 /// What a request asks a certificate for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     pub common_name: String,
     pub organizations: Vec<String>,
-    pub dns_names: usize,
+    pub dns_names: Vec<String>,
     pub ip_addresses: usize,
     /// E-mail addresses, URIs and whatever else.
     pub other_names: usize,
@@ -69,9 +71,18 @@ pub fn state(csr: &CertificateSigningRequest) -> State {
 
 /// The ways in which the request could be approved, the narrowest right first.
 pub fn recognize(csr: &CertificateSigningRequest, request: &Request) -> Vec<Recognized> {
-    if csr.spec.signer_name != KUBELET_CLIENT || check(csr, request).is_err() {
+    if check(csr, request).is_err() {
         return Vec::new();
     }
+    match csr.spec.signer_name.as_str() {
+        KUBELET_CLIENT => kubelet_client(csr, request),
+        KUBELET_SERVING => kubelet_serving(csr, request),
+        CLIENT => node_component(request),
+        _ => Vec::new(),
+    }
+}
+
+fn kubelet_client(csr: &CertificateSigningRequest, request: &Request) -> Vec<Recognized> {
     let own = Recognized {
         subresource: "selfnodeclient",
         message: "Auto approving self kubelet client certificate after SubjectAccessReview.",
@@ -81,6 +92,32 @@ pub fn recognize(csr: &CertificateSigningRequest, request: &Request) -> Vec<Reco
         message: "Auto approving kubelet client certificate after SubjectAccessReview.",
     };
     if csr.spec.username.as_deref() == Some(&request.common_name) { vec![own, any] } else { vec![any] }
+}
+
+/// A kubelet may ask for its own port under no name but its node's. Its addresses it tells the cluster itself.
+fn kubelet_serving(csr: &CertificateSigningRequest, request: &Request) -> Vec<Recognized> {
+    let node = request.common_name.strip_prefix("system:node:").unwrap_or_default();
+    let own = csr.spec.username.as_deref() == Some(&request.common_name);
+    if !own || request.dns_names.iter().any(|name| name != node) {
+        return Vec::new();
+    }
+    vec![Recognized {
+        subresource: "selfnodeserver",
+        message: "Auto approving self kubelet server certificate after SubjectAccessReview.",
+    }]
+}
+
+/// What runs beside the kubelet on every node, under names that mean the same on all of them.
+fn node_component(request: &Request) -> Vec<Recognized> {
+    let plain =
+        request.organizations.is_empty() && request.dns_names.len() + request.ip_addresses + request.other_names == 0;
+    if !plain || !NODE_COMPONENTS.contains(&request.common_name.as_str()) {
+        return Vec::new();
+    }
+    vec![Recognized {
+        subresource: "nodecomponentclient",
+        message: "Auto approving client certificate of a node's component after SubjectAccessReview.",
+    }]
 }
 
 /// The usages to sign for, or why the signer must refuse.
@@ -93,7 +130,7 @@ pub fn check(csr: &CertificateSigningRequest, request: &Request) -> Result<Vec<U
     match csr.spec.signer_name.as_str() {
         KUBELET_CLIENT => {
             of_node(request)?;
-            if request.dns_names + request.ip_addresses + request.other_names > 0 {
+            if request.dns_names.len() + request.ip_addresses + request.other_names > 0 {
                 return Err("DNS, IP, email and URI subjectAltNames are not allowed".into());
             }
             exactly(has(Usage::ClientAuth) && has(Usage::DigitalSignature) && !has(Usage::ServerAuth))?;
@@ -103,7 +140,7 @@ pub fn check(csr: &CertificateSigningRequest, request: &Request) -> Result<Vec<U
             if request.other_names > 0 {
                 return Err("Email and URI subjectAltNames are not allowed".into());
             }
-            if request.dns_names + request.ip_addresses == 0 {
+            if request.dns_names.len() + request.ip_addresses == 0 {
                 return Err("DNS or IP subjectAltName is required".into());
             }
             exactly(has(Usage::ServerAuth) && has(Usage::DigitalSignature) && !has(Usage::ClientAuth))?;
@@ -219,13 +256,34 @@ mod tests {
         check(KUBELET_CLIENT, "system:bootstrap:x", node("system:node:a"), &["nodeclient"]);
         check(KUBELET_CLIENT, "system:node:a", node("admin"), &[]);
         check(KUBELET_SERVING, "system:node:a", node("system:node:a"), &[]);
-        check(KUBELET_CLIENT, "a", Request { dns_names: 1, ..node("system:node:a") }, &[]);
+        check(KUBELET_CLIENT, "a", Request { dns_names: vec!["a".into()], ..node("system:node:a") }, &[]);
         check(
             KUBELET_CLIENT,
             "a",
             Request { organizations: vec!["system:masters".into()], ..node("system:node:a") },
             &[],
         );
+    }
+
+    #[test]
+    fn recognizes_what_else_a_node_needs() {
+        let check = |signer: &str, user: &str, usages: &[&str], request: Request, expected: &[&str]| {
+            let found = recognize(&csr(signer, user, usages), &request);
+            assert_eq!(found.iter().map(|found| found.subresource).collect::<Vec<_>>(), expected, "{request:?}");
+        };
+        let serves = ["digital signature", "server auth"];
+        let serving = |name: &str| Request { dns_names: vec![name.into()], ip_addresses: 1, ..node("system:node:a") };
+        check(KUBELET_SERVING, "system:node:a", &serves, serving("a"), &["selfnodeserver"]);
+        check(KUBELET_SERVING, "system:node:b", &serves, serving("a"), &[]);
+        check(KUBELET_SERVING, "system:node:a", &serves, serving("kubernetes"), &[]);
+        let asks = ["digital signature", "client auth"];
+        let of = |name: &str| Request { common_name: name.into(), ..Request::default() };
+        check(CLIENT, "system:node:a", &asks, of("system:kube-proxy"), &["nodecomponentclient"]);
+        check(CLIENT, "system:node:a", &asks, of("system:kogge:cni-agent"), &["nodecomponentclient"]);
+        check(CLIENT, "system:node:a", &asks, of("system:kube-scheduler"), &[]);
+        let grouped = Request { organizations: vec!["system:nodes".into()], ..of("system:kube-proxy") };
+        check(CLIENT, "system:node:a", &asks, grouped, &[]);
+        check(CLIENT, "system:node:a", &["server auth"], of("system:kube-proxy"), &[]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 pub mod cluster;
 pub mod commands;
 pub mod discovery;
+mod download;
 pub mod manifest;
 pub mod output;
 pub mod session;
@@ -36,12 +37,26 @@ pub enum Command {
     Cluster(cluster::Cluster),
     /// Show objects
     Get(api::get::Get),
+    /// Say what the fields of a kind are for
+    Explain(api::explain::Explain),
     /// Show an object in words, with what happened to it
     Describe(api::describe::Describe),
     /// Make the cluster hold what manifests say
     Apply(api::apply::Apply),
+    /// Show what apply would change
+    Diff(api::diff::Diff),
     /// Create objects
     Create(api::create::Create),
+    /// Run an image in a pod
+    Run(api::run::Run),
+    /// Put a Service in front of a workload
+    Expose(api::expose::Expose),
+    /// Change fields that people change often
+    Set(api::set::Set),
+    /// Change an object in an editor
+    Edit(api::edit::Edit),
+    /// Put manifests in the place of what is there
+    Replace(api::replace::Replace),
     /// Delete objects
     Delete(api::delete::Delete),
     /// Change fields of an object
@@ -58,6 +73,10 @@ pub enum Command {
     Logs(api::logs::Logs),
     /// Run a command in a container
     Exec(api::exec::Exec),
+    /// This terminal on what a container runs already
+    Attach(api::attach::Attach),
+    /// Copy files to and from a container
+    Cp(api::cp::Cp),
     /// Lead local ports to a pod
     PortForward(api::port_forward::PortForward),
     /// Show what happened lately
@@ -70,6 +89,8 @@ pub enum Command {
     Uncordon(api::cordon::Cordon),
     /// Empty a node
     Drain(api::drain::Drain),
+    /// Change what keeps pods off nodes
+    Taint(api::taint::Taint),
     /// What this user may do
     Auth(api::auth::Auth),
     /// List the kinds the server serves
@@ -94,7 +115,7 @@ pub fn main(cli: Cli) -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Cluster(command) => command.run().await,
+            Command::Cluster(command) => command.run(&cli.global).await,
             Command::Config(command) => command.run(&cli.global).map(done),
             Command::Version(command) => command.run(&cli.global).await.map(done),
             Command::Completion(command) => command.run().map(done),
@@ -114,7 +135,17 @@ async fn through_api(command: Command, global: &GlobalOptions) -> anyhow::Result
     let session = &global.connect().await?;
     match command {
         Command::Get(c) => c.run(session).await.map(done),
+        Command::Explain(c) => c.run(session).await.map(done),
         Command::Describe(c) => c.run(session).await.map(done),
+        Command::Diff(c) => c.run(session).await,
+        Command::Run(c) => c.run(session).await.map(done),
+        Command::Expose(c) => c.run(session).await.map(done),
+        Command::Set(c) => c.run(session).await.map(done),
+        Command::Edit(c) => c.run(session).await.map(done),
+        Command::Replace(c) => c.run(session).await.map(done),
+        Command::Attach(c) => c.run(session).await,
+        Command::Cp(c) => c.run(session).await,
+        Command::Taint(c) => c.run(session).await.map(done),
         Command::Apply(c) => c.run(session).await.map(done),
         Command::Create(c) => c.run(session).await.map(done),
         Command::Delete(c) => c.run(session).await.map(done),

@@ -9,8 +9,10 @@ use std::{
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-/// Every object in `files`, in order, with the place it comes from. `-` is standard input.
-pub fn read(files: &[PathBuf], recursive: bool) -> anyhow::Result<Vec<Manifest>> {
+use crate::download;
+
+/// Every object in `files`, in order, with the place it comes from. `-` is standard input; `https://…` is downloaded.
+pub async fn read(files: &[PathBuf], recursive: bool) -> anyhow::Result<Vec<Manifest>> {
     if files.is_empty() {
         bail!("must specify one of -f");
     }
@@ -21,7 +23,8 @@ pub fn read(files: &[PathBuf], recursive: bool) -> anyhow::Result<Vec<Manifest>>
             std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
             parse(&text, "STDIN", &mut found)?;
         } else if file.to_string_lossy().contains("://") {
-            bail!("reading {} is not supported: download it first", file.display());
+            let url = file.to_string_lossy();
+            parse(&download::text(&url).await?, &url, &mut found)?;
         } else {
             read_path(file, recursive, true, &mut found)?;
         }

@@ -25,8 +25,8 @@ use tokio_util::{
 
 use crate::discovery::Discovery;
 
-/// Where `kctl cluster up` leaves the administrator's credentials.
-const LOCAL_CLUSTER: &str = "/var/lib/kogge/admin.kubeconfig";
+/// Where `kctl cluster up`, and `init`, leave the administrator's credentials.
+const LOCAL_CLUSTERS: [&str; 2] = ["/var/lib/kogge/admin.kubeconfig", "/etc/kogge/admin.kubeconfig"];
 
 /// Which cluster, as whom, and in which namespace.
 #[derive(Args, Clone, Debug, Default)]
@@ -64,15 +64,17 @@ pub struct GlobalOptions {
 impl GlobalOptions {
     /// The merged kubeconfig: `--kubeconfig`, `KUBECONFIG`, `~/.kube/config`, or the cluster of this machine.
     pub fn kubeconfig(&self) -> anyhow::Result<Kubeconfig> {
-        let local = PathBuf::from(LOCAL_CLUSTER);
+        let local = LOCAL_CLUSTERS.iter().map(PathBuf::from).find(|path| path.exists());
         let home = std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".kube/config"));
         let nothing_else = std::env::var_os("KUBECONFIG").is_none() && !home.is_some_and(|h| h.exists());
         match &self.kubeconfig {
             Some(path) => Kubeconfig::read_from(path).with_context(|| format!("cannot read {}", path.display())),
-            None if nothing_else && local.exists() => Ok(Kubeconfig::read_from(local)?),
-            None if nothing_else => bail!(
-                "no configuration: set --kubeconfig or KUBECONFIG, write ~/.kube/config, or type 'kctl cluster up'"
-            ),
+            None if nothing_else => match local {
+                Some(local) => Ok(Kubeconfig::read_from(local)?),
+                None => bail!(
+                    "no configuration: set --kubeconfig or KUBECONFIG, write ~/.kube/config, or type 'kctl cluster up'"
+                ),
+            },
             None => Ok(Kubeconfig::read()?),
         }
     }
@@ -130,7 +132,7 @@ pub struct Refused(pub Status);
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reason = match &self.0.reason {
-            Some(Reason::Invalid) => return write!(f, "The {}", self.0.message),
+            Some(Reason::Invalid) => return f.write_str(&invalid(&self.0)),
             Some(Reason::Unauthorized) => {
                 return f.write_str("error: You must be logged in to the server (Unauthorized)");
             }
@@ -141,6 +143,33 @@ impl fmt::Display for Refused {
             Some(reason) => write!(f, "Error from server ({reason}): {}", self.0.message),
             None => write!(f, "Error from server: {}", self.0.message),
         }
+    }
+}
+
+/// What is wrong with an object, a line for each field if there are several.
+fn invalid(status: &Status) -> String {
+    let Some(details) = &status.details else { return "The request is invalid".to_owned() };
+    let head = match (details.kind.as_str(), details.name.as_str()) {
+        ("", "") if details.causes.is_empty() && !status.message.is_empty() => {
+            return format!("The request is invalid: {}", status.message);
+        }
+        ("", "") => "The request is invalid".to_owned(),
+        (kind, name) => format!("The {kind} \"{name}\" is invalid"),
+    };
+    let of = |cause: &api_types::status::Cause| match cause.field.as_str() {
+        "" => cause.message.clone(),
+        field => format!("{field}: {}", cause.message),
+    };
+    let mut causes: Vec<String> = vec![];
+    for cause in details.causes.iter().map(of) {
+        if !causes.contains(&cause) {
+            causes.push(cause);
+        }
+    }
+    match causes.as_slice() {
+        [] => head,
+        [one] => format!("{head}: {one}"),
+        many => many.iter().fold(format!("{head}:"), |text, cause| format!("{text}\n* {cause}")),
     }
 }
 
@@ -289,6 +318,8 @@ pub enum PatchForm {
     Json,
     Merge,
     Strategic,
+    /// Server-side apply.
+    Apply,
 }
 
 impl PatchForm {
@@ -297,6 +328,7 @@ impl PatchForm {
             Self::Json => "application/json-patch+json",
             Self::Merge => "application/merge-patch+json",
             Self::Strategic => "application/strategic-merge-patch+json",
+            Self::Apply => "application/apply-patch+yaml",
         }
     }
 }

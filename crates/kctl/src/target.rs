@@ -147,7 +147,7 @@ impl Session {
     pub async fn manifests(&self, files: &[PathBuf], recursive: bool) -> anyhow::Result<Vec<Object>> {
         let discovery = self.discovery().await?;
         let mut found = vec![];
-        for manifest in manifest::read(files, recursive)? {
+        for manifest in manifest::read(files, recursive).await? {
             let resource = discovery
                 .of_manifest(&manifest.object)
                 .map_err(|e| anyhow::anyhow!("unable to recognize \"{}\": {e}", manifest.source))?;
@@ -169,6 +169,18 @@ impl Session {
                 }
             }
             found.push(Object { resource: resource.clone(), value });
+        }
+        Ok(found)
+    }
+}
+
+impl Session {
+    /// What there is now of objects that manifests name.
+    pub async fn live(&self, named: &[Object]) -> anyhow::Result<Vec<Object>> {
+        let mut found = vec![];
+        for object in named {
+            let value = self.get(&object.path()).await?;
+            found.push(Object { resource: object.resource.clone(), value });
         }
         Ok(found)
     }

@@ -6,10 +6,12 @@
 mod batch;
 mod daemons;
 mod faults;
+mod install;
 mod kube_rs;
 mod kubectl;
 mod kubelet;
 mod load;
+mod machine;
 mod network;
 mod nodes;
 mod observe;
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
     scenarios.extend(kubelet::scenarios());
     scenarios.extend(nodes::scenarios());
     scenarios.extend(faults::scenarios());
+    scenarios.extend(install::scenarios());
     let code = scenario::run_all(&cluster, scenarios);
     if std::env::var_os("KOGGE_KEEP").is_some() {
         println!("the cluster stays: KUBECONFIG={}", cluster.dir.join("admin.kubeconfig").display());

@@ -1,9 +1,11 @@
-//! Who sends a request: a client certificate first, a service account token next, and nobody for health checks only.
+//! Who sends a request: a client certificate first, a bootstrap or service account token next, and nobody for health checks
+//! and the one document that joining machines read before they have a credential.
 //!
 //! What the user may do is not decided here, except for whether they may be taken for somebody else
 //! ([`impersonation`]), which needs the authorizer.
 
 mod bearer;
+pub mod bootstrap_token;
 pub mod impersonation;
 
 use std::sync::Arc;
@@ -13,15 +15,19 @@ use api_types::Status;
 use component::{Identity, serve::Peer};
 use http::request::Parts;
 
-use crate::tokens::Tokens;
+use crate::{core::Core, tokens::Tokens};
+
+/// Signed with every bootstrap token, so that whoever knows one can trust it; RBAC still says who may read it.
+const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
 
 pub struct Authenticator {
+    core: Arc<Core>,
     tokens: Arc<Tokens>,
 }
 
 impl Authenticator {
-    pub fn new(tokens: Arc<Tokens>) -> Self {
-        Self { tokens }
+    pub fn new(core: Arc<Core>, tokens: Arc<Tokens>) -> Self {
+        Self { core, tokens }
     }
 
     /// The sender of a request; 401 for credentials that do not hold, or none where some are needed.
@@ -32,10 +38,13 @@ impl Authenticator {
         if let Some(token) = bearer::token(&parts.headers) {
             return self.of_token(&token).await;
         }
-        if is_health_check(parts.uri.path()) { Ok(Arc::new(User::anonymous())) } else { Err(Status::unauthorized()) }
+        if is_open(parts.uri.path()) { Ok(Arc::new(User::anonymous())) } else { Err(Status::unauthorized()) }
     }
 
     async fn of_token(&self, token: &str) -> Result<Arc<User>, Status> {
+        if bootstrap_token::split(token).is_some() {
+            return bootstrap_token::authenticate(&self.core, token).await.ok_or_else(Status::unauthorized);
+        }
         match self.tokens.authenticate(token, self.tokens.audiences()).await {
             Ok(holder) => Ok(holder.user),
             Err(why) => {
@@ -56,11 +65,10 @@ fn of_certificate(identity: &Identity) -> User {
     user
 }
 
-/// The only paths open to everybody.
-fn is_health_check(path: &str) -> bool {
-    ["/livez", "/readyz", "/healthz"]
-        .iter()
-        .any(|open| path.strip_prefix(open).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+/// The only paths on which nobody in particular is heard at all.
+fn is_open(path: &str) -> bool {
+    let health = |open: &&str| path.strip_prefix(*open).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    path == CLUSTER_INFO || ["/livez", "/readyz", "/healthz"].iter().any(|open| health(&open))
 }
 
 #[cfg(test)]
@@ -68,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn anonymous_gets_health_checks_only() {
+    fn anonymous_gets_health_checks_and_cluster_info_only() {
         for (path, open) in [
             ("/livez", true),
             ("/readyz/etcd", true),
@@ -78,8 +86,11 @@ mod tests {
             ("/api", false),
             ("/metrics", false),
             ("/", false),
+            ("/api/v1/namespaces/kube-public/configmaps/cluster-info", true),
+            ("/api/v1/namespaces/kube-public/configmaps", false),
+            ("/api/v1/namespaces/kube-public/configmaps/cluster-info/x", false),
         ] {
-            assert_eq!(is_health_check(path), open, "{path}");
+            assert_eq!(is_open(path), open, "{path}");
         }
     }
 

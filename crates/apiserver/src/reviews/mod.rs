@@ -10,22 +10,25 @@ use api_rules::authz::User;
 use api_types::Status;
 use serde_json::{Value, json};
 
-use crate::{authz::Authorizer, request::RequestInfo, tokens::Tokens};
+use crate::{authz::Authorizer, core::Core, request::RequestInfo, tokens::Tokens};
 
 pub struct Reviews {
+    core: Arc<Core>,
     authorizer: Arc<Authorizer>,
     tokens: Arc<Tokens>,
 }
 
 impl Reviews {
-    pub fn new(tokens: Arc<Tokens>, authorizer: Arc<Authorizer>) -> Self {
-        Self { authorizer, tokens }
+    pub fn new(core: Arc<Core>, tokens: Arc<Tokens>, authorizer: Arc<Authorizer>) -> Self {
+        Self { core, authorizer, tokens }
     }
 
     /// Fills in the status of a review, which has been decoded and given defaults.
     pub async fn answer(&self, user: &User, info: RequestInfo<'_>, mut review: Value) -> Result<Value, Status> {
         let status = match (info.group, info.resource) {
-            ("authentication.k8s.io", "tokenreviews") => token::review(&self.tokens, &review["spec"]).await?,
+            ("authentication.k8s.io", "tokenreviews") => {
+                token::review(&self.core, &self.tokens, &review["spec"]).await?
+            }
             ("authentication.k8s.io", "selfsubjectreviews") => json!({"userInfo": user_info(user)}),
             ("authorization.k8s.io", "selfsubjectrulesreviews") => {
                 rules::review(&self.authorizer, user, &review["spec"])?

@@ -9,7 +9,7 @@ async fn reviews() -> (Reviews, Arc<Core>) {
     let authorizer = Authorizer::start(&core, &Shutdown::new());
     authorizer.ready().await;
     let tokens = Arc::new(Tokens::new(Arc::clone(&core)).unwrap());
-    (Reviews::new(tokens, authorizer), core)
+    (Reviews::new(core.clone(), tokens, authorizer), core)
 }
 
 async fn ask(reviews: &Reviews, user: &User, group: &str, resource: &str, spec: Value) -> Result<Value, Status> {
@@ -92,4 +92,29 @@ async fn tokens_end_with_what_they_are_bound_to() {
     core.store.get(&core.resource("", "pods").unwrap(), "default", "p", store::Freshness::Latest).await.unwrap();
     let gone = check(json!({"token": token})).await;
     assert!(gone["error"].as_str().unwrap().contains("pod p has been deleted"), "{gone}");
+}
+
+#[tokio::test]
+async fn a_bootstrap_token_ends_with_its_secret() {
+    let (reviews, core) = reviews().await;
+    let root = User::new("root", ["system:masters"]);
+    let secrets = core.resource("", "secrets").unwrap();
+    let key = || core.store.key(&secrets, "kube-system", "bootstrap-token-abcdef");
+    let commit = async |write| {
+        core.store.commit(store::Transaction { checks: Vec::new(), writes: vec![write] }).await.unwrap();
+        let latest = store::Freshness::Latest;
+        core.store.get(&secrets, "kube-system", "bootstrap-token-abcdef", latest).await.unwrap();
+    };
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "bootstrap.kubernetes.io/token",
+        "metadata": {"name": "bootstrap-token-abcdef", "namespace": "kube-system", "uid": "b1"},
+        "data": {"token-id": "YWJjZGVm", "token-secret": "MDEyMzQ1Njc4OWFiY2RlZg==", "usage-bootstrap-authentication": "dHJ1ZQ=="},
+    });
+    let token = json!({"token": "abcdef.0123456789abcdef"});
+    let check = async || ask(&reviews, &root, AUTHENTICATION, "tokenreviews", token.clone()).await.unwrap();
+    assert!(check().await.get("authenticated").is_none());
+    commit(store::Write::put(key(), api_rules::encode(&secret))).await;
+    assert_eq!(check().await["user"]["username"], "system:bootstrap:abcdef");
+    commit(store::Write::delete(key())).await;
+    assert!(check().await.get("authenticated").is_none());
 }

@@ -4,9 +4,9 @@ use api_types::Status;
 use serde_json::{Value, json};
 
 use super::user_info;
-use crate::tokens::Tokens;
+use crate::{authn::bootstrap_token, core::Core, tokens::Tokens};
 
-pub async fn review(tokens: &Tokens, spec: &Value) -> Result<Value, Status> {
+pub async fn review(core: &Core, tokens: &Tokens, spec: &Value) -> Result<Value, Status> {
     let token = spec["token"].as_str().unwrap_or_default();
     if token.is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication"));
@@ -14,6 +14,12 @@ pub async fn review(tokens: &Tokens, spec: &Value) -> Result<Value, Status> {
     let wanted: Vec<String> =
         spec["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
     let audiences = if wanted.is_empty() { tokens.audiences() } else { &wanted };
+    if bootstrap_token::split(token).is_some() {
+        return Ok(match bootstrap_token::authenticate(core, token).await {
+            Some(user) => json!({"authenticated": true, "user": user_info(&user), "audiences": tokens.audiences()}),
+            None => json!({"user": {}, "error": "invalid bearer token"}),
+        });
+    }
     if !tokens.is_ours(token) {
         return Ok(json!({"user": {}, "error": "invalid bearer token"}));
     }

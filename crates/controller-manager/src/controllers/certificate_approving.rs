@@ -1,4 +1,4 @@
-//! Approves the kubelets' certificate signing requests whose requesters have the right to it.
+//! Approves the nodes' certificate signing requests whose requesters have the right to it.
 
 use std::{sync::Arc, time::Duration};
 

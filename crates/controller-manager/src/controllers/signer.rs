@@ -90,7 +90,7 @@ pub fn parse(pem: &[u8]) -> anyhow::Result<Request> {
     };
     for name in &params.subject_alt_names {
         match name {
-            SanType::DnsName(_) => request.dns_names += 1,
+            SanType::DnsName(name) => request.dns_names.push(name.as_str().to_owned()),
             SanType::IpAddress(_) => request.ip_addresses += 1,
             _ => request.other_names += 1,
         }
@@ -120,7 +120,7 @@ mod tests {
         let request = wanted.serialize_request(&key).unwrap().pem().unwrap();
 
         let parsed = parse(request.as_bytes()).unwrap();
-        assert_eq!((parsed.common_name.as_str(), parsed.dns_names), ("system:node:a", 1));
+        assert_eq!((parsed.common_name.as_str(), parsed.dns_names), ("system:node:a", vec!["a.example".to_owned()]));
         assert_eq!(parsed.organizations, ["system:nodes"]);
 
         let usages = [Usage::DigitalSignature, Usage::ServerAuth];

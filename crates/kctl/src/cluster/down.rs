@@ -1,5 +1,6 @@
-//! `kctl cluster down`.
+//! `kctl cluster down`: of `up`'s cluster on this machine, or of what `init` and `join` have made of it.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -19,6 +20,15 @@ pub struct Down {
 impl Down {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let display = Display::new();
+        let root = Path::new("/");
+        if !self.state.dir.exists() && cluster::install::is_installed(root) {
+            cluster::install::reset(root, self.purge, &display).await?;
+            display.finish();
+            if !self.purge {
+                println!("Its state is kept; `kctl cluster init` brings it back.");
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
         cluster::down(&self.state.dir, self.purge, &display).await?;
         display.finish();
         if !self.purge {

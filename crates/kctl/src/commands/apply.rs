@@ -9,15 +9,16 @@ use api_rules::{kinds, patch};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{DryRun, WriteOptions};
+use super::{DryRun, WriteOptions, server_side};
 use crate::{
     discovery::Resource,
+    output,
     session::{PatchForm, Refused, Session, with_query},
     target::Object,
 };
 
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-const MANAGER: &str = "kubectl-client-side-apply";
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+pub const MANAGER: &str = "kubectl-client-side-apply";
 /// Conflicts with other writers are tried again this often.
 const TRIES: usize = 5;
 
@@ -38,6 +39,12 @@ pub struct Apply {
     /// Delete and create again what cannot be changed
     #[arg(long)]
     force: bool,
+    /// Let the server merge, by who owns which field
+    #[arg(long)]
+    server_side: bool,
+    /// With --server-side: take fields over from others
+    #[arg(long, requires = "server_side")]
+    force_conflicts: bool,
     #[command(flatten)]
     options: WriteOptions,
 }
@@ -46,6 +53,12 @@ impl Apply {
     pub async fn run(self, session: &Session) -> anyhow::Result<()> {
         if self.prune {
             bail!("--prune is not supported");
+        }
+        if self.server_side && self.force {
+            bail!("--force cannot be used with --server-side");
+        }
+        if self.server_side && self.options.dry_run == DryRun::Client {
+            bail!("--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)");
         }
         let mut objects = session.manifests(&self.files, self.recursive).await?;
         if let Some(selector) = &self.selector {
@@ -59,7 +72,11 @@ impl Apply {
         }
         let mut failed = None;
         for object in objects {
-            if let Err(error) = self.apply(session, object).await
+            let done = match self.server_side {
+                true => server_side::apply(session, object, &self.options, self.force_conflicts).await,
+                false => self.apply(session, object).await,
+            };
+            if let Err(error) = done
                 && let Some(former) = failed.replace(error)
             {
                 eprintln!("{former:#}");
@@ -106,23 +123,7 @@ impl Apply {
     }
 
     async fn patch(&self, session: &Session, object: &Object, modified: &Value, current: &Value) -> anyhow::Result<()> {
-        let original = match current["metadata"]["annotations"][LAST_APPLIED].as_str() {
-            Some(text) => {
-                serde_json::from_str(text).context("the last-applied-configuration annotation is not JSON")?
-            }
-            None => {
-                eprintln!(
-                    "Warning: resource {} is missing the {LAST_APPLIED} annotation which is required by kctl apply. kctl apply should only be used on resources created declaratively by either kctl create --save-config or kctl apply. The missing annotation will be patched automatically.",
-                    object.resource.full_name() + "/" + object.name()
-                );
-                json!({})
-            }
-        };
-        let Resource { group, version, kind, .. } = &object.resource;
-        let (form, patch) = match kinds::find_kind(group, version, kind).and_then(|known| known.schema()) {
-            Some(schema) => (PatchForm::Strategic, patch::strategic::three_way(&original, modified, current, schema)?),
-            None => (PatchForm::Merge, patch::merge::three_way(&original, modified, current)),
-        };
+        let (form, patch) = merge(object, modified, current)?;
         let said =
             |value: Value, what: &str| self.options.say(&Object { resource: object.resource.clone(), value }, what);
         if patch == json!({}) {
@@ -154,8 +155,27 @@ fn annotated(object: &Value) -> anyhow::Result<Value> {
     if !plain["metadata"]["annotations"].is_object() {
         plain["metadata"]["annotations"] = json!({});
     }
-    let text = format!("{}\n", serde_json::to_string(&plain)?);
+    let text = format!("{}\n", serde_json::to_string(&output::sorted(&plain))?);
     let mut out = plain;
     out["metadata"]["annotations"][LAST_APPLIED] = text.into();
     Ok(out)
+}
+
+/// The patch that brings what was applied before to what the manifest says now.
+pub fn merge(object: &Object, modified: &Value, current: &Value) -> anyhow::Result<(PatchForm, Value)> {
+    let original = match current["metadata"]["annotations"][LAST_APPLIED].as_str() {
+        Some(text) => serde_json::from_str(text).context("the last-applied-configuration annotation is not JSON")?,
+        None => {
+            eprintln!(
+                "Warning: resource {} is missing the {LAST_APPLIED} annotation which is required by kctl apply. kctl apply should only be used on resources created declaratively by either kctl create --save-config or kctl apply. The missing annotation will be patched automatically.",
+                object.resource.full_name() + "/" + object.name()
+            );
+            json!({})
+        }
+    };
+    let Resource { group, version, kind, .. } = &object.resource;
+    Ok(match kinds::find_kind(group, version, kind).and_then(|known| known.schema()) {
+        Some(schema) => (PatchForm::Strategic, patch::strategic::three_way(&original, modified, current, schema)?),
+        None => (PatchForm::Merge, patch::merge::three_way(&original, modified, current)),
+    })
 }

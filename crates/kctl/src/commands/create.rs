@@ -220,19 +220,30 @@ impl Create {
 
 /// Sends one object and says so.
 pub async fn create(session: &Session, object: Object, options: &WriteOptions) -> anyhow::Result<()> {
+    create_and_say(session, object, options, "kctl-create", "created").await
+}
+
+/// As [`create`], under another name and in another word.
+pub async fn create_and_say(
+    session: &Session,
+    object: Object,
+    options: &WriteOptions,
+    manager: &str,
+    what: &str,
+) -> anyhow::Result<()> {
     if options.dry_run == DryRun::Client {
-        return options.say(&object, "created");
+        return options.say(&object, what);
     }
     let path = with_query(
         &object.resource.path(Some(object.namespace())),
         &[
-            ("fieldManager", options.manager("kctl-create")),
+            ("fieldManager", options.manager(manager)),
             ("fieldValidation", options.validation()),
             ("dryRun", options.dry_run.parameter()),
         ],
     );
     let value = session.create(&path, &object.value).await?;
-    options.say(&Object { resource: object.resource, value }, "created")
+    options.say(&Object { resource: object.resource, value }, what)
 }
 
 impl WriteOptions {

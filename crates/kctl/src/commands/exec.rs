@@ -67,7 +67,7 @@ impl Exec {
 }
 
 /// The server's refusal as every other command words it.
-fn refusal(error: kube::Error) -> anyhow::Error {
+pub fn refusal(error: kube::Error) -> anyhow::Error {
     match error {
         kube::Error::Api(status) => {
             let wire = serde_json::to_value(&*status).and_then(serde_json::from_value);
@@ -77,7 +77,8 @@ fn refusal(error: kube::Error) -> anyhow::Error {
     }
 }
 
-async fn attend(mut process: AttachedProcess, tty: bool) -> anyhow::Result<ExitCode> {
+/// Passes everything on in both directions until the process ends.
+pub async fn attend(mut process: AttachedProcess, tty: bool) -> anyhow::Result<ExitCode> {
     let status = process.take_status().context("the server gave no status stream")?;
     if let Some(mut stdin) = process.stdin() {
         tokio::spawn(async move {
@@ -143,10 +144,10 @@ fn terminal_size() -> Option<(u16, u16)> {
 }
 
 /// The terminal passes every key on, until this is dropped.
-struct RawTerminal(termios::Termios);
+pub struct RawTerminal(termios::Termios);
 
 impl RawTerminal {
-    fn enter() -> anyhow::Result<Self> {
+    pub fn enter() -> anyhow::Result<Self> {
         let stdin = std::io::stdin();
         let former = termios::tcgetattr(&stdin).context("cannot read the terminal's mode")?;
         let mut raw = former.clone();

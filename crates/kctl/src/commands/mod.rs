@@ -4,31 +4,44 @@ pub mod annotate;
 pub mod api_resources;
 pub mod api_versions;
 pub mod apply;
+pub mod attach;
 pub mod auth;
+pub mod change;
 pub mod cluster_info;
 pub mod completion;
 pub mod config;
 pub mod cordon;
+pub mod cp;
 pub mod create;
 pub mod delete;
 pub mod describe;
+pub mod diff;
 pub mod drain;
+pub mod edit;
 pub mod events;
 pub mod exec;
+pub mod explain;
+pub mod expose;
 pub mod get;
 pub mod label;
 pub mod logs;
 pub mod patch;
 pub mod port_forward;
+pub mod replace;
 pub mod rollout;
+pub mod run;
 pub mod scale;
+pub mod server_side;
+pub mod set;
+pub mod taint;
 pub mod version;
 pub mod wait;
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use serde_json::{Map, Value};
 
 use crate::output::Format;
 
@@ -86,6 +99,16 @@ impl WriteOptions {
             _ => "Strict",
         }
     }
+}
+
+/// `KEY=VALUE` words as a JSON object.
+pub fn pairs(words: &[String]) -> anyhow::Result<Map<String, Value>> {
+    let pair = |word: &String| {
+        let split = word.split_once('=').filter(|(key, _)| !key.is_empty());
+        let (key, value) = split.with_context(|| format!("{word:?} is not of the form KEY=VALUE"))?;
+        Ok((key.to_owned(), Value::from(value)))
+    };
+    words.iter().map(pair).collect()
 }
 
 /// `90s`, `5m`, `1h30m`; a bare number is seconds.

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::WriteOptions;
 use crate::{
+    discovery::Resource,
     session::{PatchForm, Session, with_query},
     target::{self, Object, Selection},
 };
@@ -63,7 +64,15 @@ impl Patch {
             let value = session.patch(&with_query(&path, &query), form, &patch).await?;
             let same = value["metadata"]["resourceVersion"] == object.value["metadata"]["resourceVersion"];
             let what = if same && self.subresource.is_none() { "patched (no change)" } else { "patched" };
-            self.options.say(&Object { resource: object.resource, value }, what)?;
+            let mut resource = object.resource;
+            // A scale is an object of its own kind.
+            if self.subresource.is_some()
+                && let Some(kind) = value["kind"].as_str()
+            {
+                let (group, _) = value["apiVersion"].as_str().and_then(|text| text.split_once('/')).unwrap_or_default();
+                resource = Resource { kind: kind.to_owned(), group: group.to_owned(), ..resource };
+            }
+            self.options.say(&Object { resource, value }, what)?;
         }
         Ok(())
     }

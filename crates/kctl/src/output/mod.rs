@@ -118,7 +118,8 @@ pub fn pretty(value: &Value) -> anyhow::Result<String> {
     Ok(String::from_utf8(out)?)
 }
 
-fn sorted(value: &Value) -> Value {
+/// The same with its keys in order.
+pub fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
             let mut keys: Vec<_> = members.iter().collect();
