@@ -21,6 +21,9 @@ use transcript::Transcript;
 
 /// Versions of kubectl that run side by side, each with a server of its own.
 const WORKERS: usize = 2;
+/// The client that runs those transcripts alone that it shares with kubectl.
+const KCTL: &str = "kctl";
+const SHARED: &str = "shared";
 
 fn main() -> ExitCode {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
@@ -33,6 +36,10 @@ fn main() -> ExitCode {
     let newest = kubectls.pop();
     let runs = Runs { wanted, bless, tally: Mutex::default() };
     newest.iter().for_each(|kubectl| runs.all_of(kubectl));
+    // kctl speaks its own words in places; where it must not, the same transcript tells.
+    if let Ok(kctl) = built::binary(KCTL) {
+        runs.all_of(&(KCTL.to_owned(), kctl));
+    }
     let others = Mutex::new(kubectls);
     thread::scope(|scope| {
         for _ in 0..WORKERS {
@@ -70,7 +77,7 @@ struct Runs {
 impl Runs {
     fn all_of(&self, (version, kubectl): &Kubectl) {
         let outcome = server::with(version, kubectl, |shell| {
-            for name in names(&self.wanted) {
+            for name in names(&self.wanted).into_iter().filter(|name| version != KCTL || name.contains(SHARED)) {
                 self.count(&format!("{version}::{name}"), one(&name, version, shell, self.bless));
             }
         });

@@ -133,8 +133,7 @@ impl Apply {
             return said(current.clone(), "configured");
         }
         let value = session.patch(&with_query(&object.path(), &self.query()), form, &patch).await?;
-        let same = value["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"];
-        said(value, if same { "unchanged" } else { "configured" })
+        said(value, "configured")
     }
 
     fn query(&self) -> [(&str, &str); 3] {
@@ -148,6 +147,15 @@ impl Apply {
 
 /// The object with its own text in the annotation, which kubectl ends with a newline.
 fn annotated(object: &Value) -> anyhow::Result<Value> {
+    let plain = without_own_text(object);
+    let text = format!("{}\n", serde_json::to_string(&output::sorted(&plain))?);
+    let mut out = plain;
+    out["metadata"]["annotations"][LAST_APPLIED] = text.into();
+    Ok(out)
+}
+
+/// The manifest as that annotation has it.
+pub fn without_own_text(object: &Value) -> Value {
     let mut plain = object.clone();
     if let Some(annotations) = plain["metadata"]["annotations"].as_object_mut() {
         annotations.shift_remove(LAST_APPLIED);
@@ -155,10 +163,7 @@ fn annotated(object: &Value) -> anyhow::Result<Value> {
     if !plain["metadata"]["annotations"].is_object() {
         plain["metadata"]["annotations"] = json!({});
     }
-    let text = format!("{}\n", serde_json::to_string(&output::sorted(&plain))?);
-    let mut out = plain;
-    out["metadata"]["annotations"][LAST_APPLIED] = text.into();
-    Ok(out)
+    plain
 }
 
 /// The patch that brings what was applied before to what the manifest says now.

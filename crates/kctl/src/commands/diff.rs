@@ -94,7 +94,7 @@ impl Diff {
             return Ok((current, after));
         }
         // What apply would write down of the manifest itself is no difference.
-        let modified = object.value.clone();
+        let modified = apply::without_own_text(&object.value);
         let query = [("fieldManager", options.manager(apply::MANAGER)), ("dryRun", "All")];
         let after = match &current {
             None => {

@@ -147,7 +147,7 @@ impl Common {
     ) -> anyhow::Result<()> {
         for object in objects {
             let mut after = object.value.clone();
-            change(&mut after).with_context(|| object.title())?;
+            change(&mut after)?;
             if let Some(value) = change::send(session, &object, &after, &self.options, MANAGER).await? {
                 self.options.say(&Object { resource: object.resource, value }, what)?;
             }

@@ -72,7 +72,7 @@ pub fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
-        other => other.to_string(),
+        other => super::sorted(other).to_string(),
     }
 }
 
