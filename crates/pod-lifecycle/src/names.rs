@@ -60,6 +60,13 @@ pub fn is_static(pod: &Pod) -> bool {
     annotation(pod, CONFIG_SOURCE).is_some_and(|source| source != "api")
 }
 
+/// Where a pod comes from is for the node to say: whoever writes that it is static gains nothing by it.
+pub fn from_api(pod: &Pod) -> Pod {
+    let mut pod = pod.clone();
+    pod.metadata.annotations.get_or_insert_default().insert(CONFIG_SOURCE.into(), "api".into());
+    pod
+}
+
 /// Only shows a static pod.
 pub fn is_mirror(pod: &Pod) -> bool {
     annotation(pod, CONFIG_MIRROR).is_some()
@@ -161,6 +168,15 @@ pub fn field_path(pod: &Pod, container: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_makes_a_pod_static_by_saying_so() {
+        let mut pod = Pod::default();
+        pod.metadata.annotations = Some([(CONFIG_SOURCE.to_owned(), "file".to_owned())].into());
+        assert!(is_static(&pod));
+        let pod = from_api(&pod);
+        assert!(!is_static(&pod) && !is_critical(&pod));
+    }
 
     #[test]
     fn the_hash_follows_name_and_image_only() {

@@ -83,7 +83,13 @@ impl Pods {
 
     /// The API has a pod of this node that is new or has changed.
     fn seen_in_api(self: &Arc<Self>, pod: Arc<Pod>) {
-        if names::is_mirror(&pod) { self.mirror_seen(pod) } else { self.apply(pod) }
+        if names::is_mirror(&pod) {
+            self.mirror_seen(pod);
+        } else if names::is_static(&pod) {
+            self.apply(Arc::new(names::from_api(&pod)));
+        } else {
+            self.apply(pod);
+        }
     }
 
     fn gone_from_api(&self, pod: &Pod) {

@@ -12,7 +12,7 @@ pub fn scenarios() -> Vec<Scenario<Cluster>> {
     vec![Scenario::new("kubelet::rotates_logs", run)]
 }
 
-/// 4,000 numbered lines of 64 bytes within some ten seconds.
+/// 4,001 numbered lines of 64 bytes within some ten seconds.
 const POD: &str = r#"
 apiVersion: v1
 kind: Pod
@@ -28,6 +28,8 @@ spec:
     - sh
     - -c
     - |
+      echo "0 begins"
+      until [ -e /go ]; do sleep 0.1; done
       i=0
       while [ $i -lt 4000 ]; do
         i=$((i+1))
@@ -41,10 +43,13 @@ fn run(c: &Cluster) -> anyhow::Result<()> {
     configured(c, small, || {
         c.shell.ok(&format!("kubectl apply -f - <<'END'\n{POD}\nEND"))?;
         c.shell.ok("kubectl wait pod/talker --for=condition=Ready --timeout=30s")?;
-        let followed = c.shell.ok("kubectl logs -f talker")?;
+        // It talks once somebody listens.
+        let followed = c.shell.ok("out=$(mktemp); kubectl logs -f talker >$out & follow=$!; \
+             until grep -q begins $out; do sleep 0.1; done; kubectl exec talker -- touch /go; \
+             wait $follow; cat $out; rm $out")?;
         let numbers: Vec<&str> = followed.lines().filter_map(|line| line.split(' ').next()).collect();
-        ensure!(numbers.len() == 4000, "{} lines were seen", numbers.len());
-        ensure!(numbers.iter().enumerate().all(|(at, number)| *number == (at + 1).to_string()), "in order");
+        ensure!(numbers.len() == 4001, "{} lines were seen", numbers.len());
+        ensure!(numbers.iter().enumerate().all(|(at, number)| *number == at.to_string()), "in order");
         let names = format!("ls {}/default_talker_*/main", file(c, "pod-logs").display());
         wait::until("two old files, one of them compressed", Duration::from_secs(15), || {
             let names = c.shell.ok(&names)?;
@@ -54,7 +59,7 @@ fn run(c: &Cluster) -> anyhow::Result<()> {
             Ok(())
         })?;
         // What is shown without following begins where the last file does.
-        ensure!(c.shell.ok("kubectl logs talker")?.lines().count() < 4000);
+        ensure!(c.shell.ok("kubectl logs talker")?.lines().count() < 4001);
         c.shell.ok("kubectl delete pod talker --grace-period=1")?;
         wait::until("the logs are gone", Duration::from_secs(15), || {
             ensure!(c.shell.run(&names, Duration::from_secs(5))?.code != 0);
