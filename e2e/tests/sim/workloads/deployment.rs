@@ -70,12 +70,15 @@ impl Workload for Deployments {
     fn finally(&self, seen: &Seen) -> anyhow::Result<()> {
         let deployment = seen.set("Deployment", self.name)?;
         let (wanted, status) = (deployment["spec"]["replicas"].as_u64().unwrap_or_default(), &deployment["status"]);
-        for count in ["replicas", "readyReplicas", "availableReplicas"] {
-            same(&format!("{} {count}", self.name), &status[count], wanted)?;
-        }
         ensure!(status["observedGeneration"] == deployment["metadata"]["generation"], "{}: not observed", self.name);
         if deployment["spec"]["paused"] == true {
-            return same(&format!("{} pods", self.name), &json!(seen.active(self.name).len()), wanted);
+            // Paused between two templates, it may keep the surge.
+            let pods = seen.active(self.name).len() as u64;
+            ensure!((wanted..=wanted + SURGE).contains(&pods), "{}: {pods} pods of {wanted}, paused", self.name);
+            return same(&format!("{} replicas", self.name), &status["replicas"], pods);
+        }
+        for count in ["replicas", "readyReplicas", "availableReplicas"] {
+            same(&format!("{} {count}", self.name), &status[count], wanted)?;
         }
         same(&format!("{} updatedReplicas", self.name), &status["updatedReplicas"], wanted)?;
         let owned = |set: &&Value| {
