@@ -20,7 +20,7 @@ async fn ask(reviews: &Reviews, user: &User, group: &str, resource: &str, spec: 
 const AUTHORIZATION: &str = "authorization.k8s.io";
 const AUTHENTICATION: &str = "authentication.k8s.io";
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn access() {
     let (reviews, _core) = reviews().await;
     let root = User::new("root", ["system:masters"]);
@@ -40,7 +40,7 @@ async fn access() {
     assert!(ask(&reviews, &root, AUTHORIZATION, "subjectaccessreviews", json!({"user": "ann"})).await.is_err());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn rules_and_self() {
     let (reviews, _core) = reviews().await;
     let ann = User::new("ann", ["system:authenticated"]);
@@ -52,7 +52,7 @@ async fn rules_and_self() {
     assert_eq!(who, json!({"userInfo": {"username": "ann", "groups": ["system:authenticated"]}}));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tokens_end_with_what_they_are_bound_to() {
     let (reviews, core) = reviews().await;
     let root = User::new("root", ["system:masters"]);
@@ -94,7 +94,7 @@ async fn tokens_end_with_what_they_are_bound_to() {
     assert!(gone["error"].as_str().unwrap().contains("pod p has been deleted"), "{gone}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_bootstrap_token_ends_with_its_secret() {
     let (reviews, core) = reviews().await;
     let root = User::new("root", ["system:masters"]);
