@@ -305,6 +305,11 @@ impl Status {
         Self::failure(500, Reason::InternalError, format!("Internal error occurred: {text}")).with_cause("", &text, "")
     }
 
+    /// 500 for what upstream has no reason for.
+    pub fn unknown(message: impl Into<String>) -> Self {
+        Self::new("Failure", 500, None, message)
+    }
+
     pub fn service_unavailable(message: impl Into<String>) -> Self {
         Self::failure(503, Reason::ServiceUnavailable, message)
     }

@@ -1,5 +1,7 @@
 //! Paths that name no resource: discovery, OpenAPI, version, metrics, keys.
 
+use std::collections::BTreeSet;
+
 use api_types::Status;
 use component::serve::Body;
 use http::{StatusCode, request::Parts};
@@ -8,11 +10,13 @@ use serde_json::json;
 use crate::{
     answer::{self, Answer},
     app::App,
+    registry::Registry,
     request::RequestInfo,
     version,
 };
 
-const ROOT: [&str; 11] = [
+/// What there is beside the groups.
+const ROOT: [&str; 12] = [
     "/.well-known/openid-configuration",
     "/api",
     "/api/v1",
@@ -22,6 +26,7 @@ const ROOT: [&str; 11] = [
     "/metrics",
     "/openapi/v2",
     "/openapi/v3",
+    "/openid/v1/jwks",
     "/readyz",
     "/version",
 ];
@@ -31,7 +36,7 @@ pub async fn serve(app: &App, parts: &Parts, info: RequestInfo<'_>) -> Result<An
         return Err(Status::path_not_found());
     }
     match info.path.trim_end_matches('/') {
-        "" => Ok(json_answer(&json!({ "paths": ROOT }))),
+        "" => Ok(json_answer(&json!({ "paths": all(&app.core.registry()) }))),
         "/version" => Ok(version::serve()),
         "/metrics" => {
             let text = component::metrics::render();
@@ -45,6 +50,12 @@ pub async fn serve(app: &App, parts: &Parts, info: RequestInfo<'_>) -> Result<An
             found.map(|response| answer::compress(response, &parts.headers)).ok_or_else(Status::path_not_found)
         }
     }
+}
+
+fn all(registry: &Registry) -> BTreeSet<String> {
+    let versions = registry.group_versions().filter(|of| !of.group.is_empty());
+    let groups = versions.flat_map(|of| [format!("/apis/{}", of.group), format!("/apis/{}/{}", of.group, of.version)]);
+    ROOT.into_iter().map(str::to_owned).chain(groups).collect()
 }
 
 fn json_answer(value: &serde_json::Value) -> Answer {

@@ -32,12 +32,11 @@ pub fn unsupported(pod: &Pod) -> Vec<String> {
 fn unsupported_volume(volume: &Volume) -> Option<&'static str> {
     let known = volume.empty_dir.is_some() || volume.host_path.is_some() || volume.config_map.is_some();
     let known = known || volume.secret.is_some() || volume.projected.is_some() || volume.downward_api.is_some();
+    let known = known || volume.persistent_volume_claim.is_some();
     if known {
         return None;
     }
-    Some(if volume.persistent_volume_claim.is_some() {
-        "persistentVolumeClaim"
-    } else if volume.csi.is_some() {
+    Some(if volume.csi.is_some() {
         "csi"
     } else if volume.ephemeral.is_some() {
         "ephemeral"
@@ -61,10 +60,10 @@ mod tests {
     fn every_refusal_is_named() {
         let pod: Pod =
             serde_json::from_value(json!({"spec": {"containers": [{"name": "a"}], "hostUsers": false, "volumes": [
-            {"name": "ok", "emptyDir": {}}, {"name": "no", "persistentVolumeClaim": {"claimName": "x"}}]}}))
+            {"name": "ok", "emptyDir": {}}, {"name": "no", "nfs": {"server": "s", "path": "/"}}]}}))
             .unwrap();
         let found = unsupported(&pod);
         assert_eq!(found.len(), 2);
-        assert_eq!(found[0], "volume \"no\": volumes of type persistentVolumeClaim are not supported by this node");
+        assert_eq!(found[0], "volume \"no\": volumes of type nfs are not supported by this node");
     }
 }

@@ -5,6 +5,7 @@
 
 mod batch;
 mod daemons;
+mod examples;
 mod faults;
 mod install;
 mod kube_rs;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
     let mut scenarios = vec![];
     scenarios.extend(workloads::scenarios());
     scenarios.extend(batch::scenarios());
+    scenarios.extend(examples::scenarios());
     scenarios.extend(stateful::scenarios());
     scenarios.extend(daemons::scenarios());
     scenarios.extend(network::scenarios());

@@ -3,7 +3,8 @@
 //!
 //! `cargo test -p e2e --test kubectl -- NAME` runs the transcripts whose name holds NAME. With `KOGGE_BLESS=1` what is seen
 //! is written down; look at the difference before it is committed. A version of kubectl whose output is its own has
-//! transcripts of its own, in a folder with its name.
+//! transcripts of its own, in a folder with its name. What is about the server more than about kubectl is left to the oldest
+//! and the newest.
 
 mod server;
 mod transcript;
@@ -24,6 +25,8 @@ const WORKERS: usize = 2;
 /// The client that runs those transcripts alone that it shares with kubectl.
 const KCTL: &str = "kctl";
 const SHARED: &str = "shared";
+/// What comes after this transcript is run by the oldest and the newest kubectl alone.
+const LAST_OF_ALL: &str = "70-custom";
 
 fn main() -> ExitCode {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
@@ -32,9 +35,11 @@ fn main() -> ExitCode {
     if kubectls.is_empty() {
         println!("no kubectl from 1.27 on is on this machine: none was run");
     }
+    let ends =
+        [&kubectls.first(), &kubectls.last()].map(|end| end.map(|(version, _)| version.clone()).unwrap_or_default());
     // The newest first and alone: the common transcripts are written down as it shows them.
     let newest = kubectls.pop();
-    let runs = Runs { wanted, bless, tally: Mutex::default() };
+    let runs = Runs { wanted, ends, bless, tally: Mutex::default() };
     newest.iter().for_each(|kubectl| runs.all_of(kubectl));
     // kctl speaks its own words in places; where it must not, the same transcript tells.
     if let Ok(kctl) = built::binary(KCTL) {
@@ -69,6 +74,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Runs {
     /// Part of the names of the transcripts to run.
     wanted: String,
+    /// The oldest and the newest version.
+    ends: [String; 2],
     bless: bool,
     /// Passed and failed.
     tally: Mutex<(usize, usize)>,
@@ -77,13 +84,19 @@ struct Runs {
 impl Runs {
     fn all_of(&self, (version, kubectl): &Kubectl) {
         let outcome = server::with(version, kubectl, |shell| {
-            for name in names(&self.wanted).into_iter().filter(|name| version != KCTL || name.contains(SHARED)) {
-                self.count(&format!("{version}::{name}"), one(&name, version, shell, self.bless));
+            for name in names(&self.wanted).iter().filter(|name| self.runs(version, name)) {
+                self.count(&format!("{version}::{name}"), one(name, version, shell, self.bless));
             }
         });
         if outcome.is_err() {
             self.count(version, outcome.map(|()| 0));
         }
+    }
+
+    fn runs(&self, version: &str, name: &str) -> bool {
+        let is_shared = name.contains(SHARED);
+        let is_end = self.ends.iter().any(|end| end == version);
+        is_shared || version != KCTL && (is_end || name <= LAST_OF_ALL)
     }
 
     fn count(&self, name: &str, outcome: anyhow::Result<usize>) {

@@ -11,6 +11,7 @@ use component::{
 };
 use e2e::shell::Shell;
 use jiff::Timestamp;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use store::memory::Memory;
 use tokio::net::TcpListener;
 
@@ -40,8 +41,9 @@ pub fn with(version: &str, kubectl: &Path, work: impl FnOnce(&Shell)) -> anyhow:
     let bin = home.join("bin");
     fs::create_dir_all(&bin)?;
     std::os::unix::fs::symlink(kubectl, bin.join("kubectl")).context("cannot link kubectl")?;
+    credentials(&home)?;
     let shutdown = Shutdown::new();
-    let port = runtime.block_on(serve(&shutdown))?;
+    let port = runtime.block_on(serve(&shutdown, &home.join("tls.key")))?;
     let kubeconfig = home.join("config");
     fs::write(&kubeconfig, config(port))?;
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
@@ -57,11 +59,25 @@ pub fn with(version: &str, kubectl: &Path, work: impl FnOnce(&Shell)) -> anyhow:
     fs::remove_dir_all(&home).context("cannot remove the home folder")
 }
 
-/// Answers the port once the server is ready.
-async fn serve(shutdown: &Shutdown) -> anyhow::Result<u16> {
+/// What people bring along: `tls.crt` with `tls.key`, and `ann.csr`, a request for a certificate.
+fn credentials(home: &Path) -> anyhow::Result<()> {
+    let key = KeyPair::generate()?;
+    let site = CertificateParams::new(vec!["example.com".to_owned()])?;
+    fs::write(home.join("tls.crt"), site.self_signed(&key)?.pem())?;
+    fs::write(home.join("tls.key"), key.serialize_pem())?;
+    let mut person = CertificateParams::default();
+    person.distinguished_name = DistinguishedName::new();
+    person.distinguished_name.push(DnType::CommonName, "ann");
+    fs::write(home.join("ann.csr"), person.serialize_request(&key)?.pem()?)?;
+    Ok(())
+}
+
+/// Answers the port once the server is ready. `key` signs the tokens of service accounts.
+async fn serve(shutdown: &Shutdown, key: &Path) -> anyhow::Result<u16> {
     let clock = Still("2026-01-02T03:04:05Z".parse()?);
     let parts = Parts { backend: Arc::new(Memory::new()), clock: Arc::new(clock), random: Arc::new(Random::seeded(1)) };
-    let config = Flags::parse_from(["kogge-apiserver", "--advertise-address", "192.0.2.7"]).config;
+    let mut config = Flags::parse_from(["kogge-apiserver", "--advertise-address", "192.0.2.7"]).config;
+    config.service_account_signing_key_file = Some(key.to_owned());
     let running = apiserver::run_with(parts, config, shutdown.clone()).await?;
     let is_ready = || running.checks.answer("/readyz", None).is_some_and(|answer| answer.status().is_success());
     let ready = async {

@@ -121,7 +121,8 @@ impl Resource for CertificateSigningRequest {
     fn validate(object: &v1::CertificateSigningRequest, errors: &mut Vec<FieldError>) {
         let (spec, path) = (&object.spec, Path::new("spec"));
         if let Err(why) = pem_request(&spec.request.0) {
-            errors.push(FieldError::invalid(&path.child("request"), "", why));
+            let given = serde_json::to_value(&spec.request).unwrap_or_default();
+            errors.push(FieldError::invalid(&path.child("request"), given, why));
         }
         let usages = spec.usages.as_deref().unwrap_or_default();
         if usages.is_empty() {

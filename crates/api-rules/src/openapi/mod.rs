@@ -9,6 +9,7 @@ pub(crate) mod schemas;
 mod tests;
 mod v2;
 mod v2_protobuf;
+mod values;
 
 use serde_json::{Map, Value, json};
 

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 use crate::{
     kind::{Kind, Names},
     kinds,
-    schema::{self, Merge, Type, registry},
+    openapi::values,
+    schema::{self, Field, Merge, registry},
 };
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
@@ -99,12 +100,25 @@ fn finish(name: &str, schema: &mut Value) {
     if type_.is_some_and(|t| t.atomic) {
         schema["x-kubernetes-map-type"] = "atomic".into();
     }
-    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-        for (field, schema) in properties {
-            references(schema);
-            merge_rules(schema, type_, field);
+    let required = required(schema);
+    for (name, schema) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+        references(schema);
+        if let Some((type_, field)) = type_.and_then(|t| Some((t, t.field(name)?))) {
+            merge_rules(schema, field);
+            values::complete(type_, field, required.contains(name), schema);
         }
     }
+}
+
+/// The required members. The Rust types cannot do without metadata, but clients may leave it out.
+fn required(schema: &mut Value) -> Vec<String> {
+    let Some(members) = schema.as_object_mut() else { return Vec::new() };
+    let Some(Value::Array(mut names)) = members.shift_remove("required") else { return Vec::new() };
+    names.retain(|name| name != "metadata");
+    if !names.is_empty() {
+        members.insert("required".into(), names.clone().into());
+    }
+    names.iter().filter_map(|name| Some(name.as_str()?.to_owned())).collect()
 }
 
 fn one_of(schema: &mut Value, types: &[&str]) {
@@ -131,12 +145,8 @@ fn references(schema: &mut Value) {
     }
 }
 
-fn merge_rules(schema: &mut Value, type_: Option<&Type>, field: &str) {
-    let Some(Merge { list_type, list_map_keys, patch_strategy, patch_merge_key, map_type }) =
-        type_.and_then(|t| t.field(field)).map(|f| f.merge)
-    else {
-        return;
-    };
+fn merge_rules(schema: &mut Value, field: &Field) {
+    let Merge { list_type, list_map_keys, patch_strategy, patch_merge_key, map_type } = field.merge;
     let texts = [
         ("x-kubernetes-list-type", list_type),
         ("x-kubernetes-map-type", map_type),

@@ -75,6 +75,34 @@ fn kubectl_finds_what_it_looks_for() {
 }
 
 #[test]
+fn fields_say_what_they_may_hold() {
+    let document = v3_group("", "v1");
+    let property = |type_: &str, field: &str| {
+        document["components"]["schemas"][format!("io.k8s.api.core.v1.{type_}")]["properties"][field].clone()
+    };
+    let protocol = property("ContainerPort", "protocol");
+    assert_eq!((&protocol["default"], &protocol["enum"]), (&json!("TCP"), &json!(["SCTP", "TCP", "UDP"])));
+    let description = protocol["description"].as_str().unwrap();
+    assert!(
+        description.ends_with("\n\nPossible enum values:\n - `\"SCTP\"`\n - `\"TCP\"`\n - `\"UDP\"`"),
+        "{description}"
+    );
+    let modes = property("PersistentVolumeClaimSpec", "accessModes");
+    assert_eq!(modes["items"]["enum"][0], "ReadOnlyMany");
+    assert_eq!(modes["items"]["default"], "");
+    assert!(modes.get("enum").is_none());
+    assert_eq!(property("Pod", "metadata")["default"], json!({}));
+    assert_eq!(property("PodSpec", "containers")["items"]["default"], json!({}));
+    assert_eq!(property("Container", "name")["default"], "");
+    assert!(property("PodSpec", "affinity").get("default").is_none(), "a pointer");
+    assert!(property("Container", "image").get("default").is_none(), "may be left out");
+    assert!(document["components"]["schemas"]["io.k8s.api.core.v1.Pod"].get("required").is_none());
+    let v2 = v2_document();
+    let protocol = &v2["definitions"]["io.k8s.api.core.v1.ContainerPort"]["properties"]["protocol"];
+    assert_eq!((protocol.get("default"), &protocol["enum"][2]), (None, &json!("UDP")));
+}
+
+#[test]
 fn operation_ids_are_unique() {
     let document = v2_document();
     let mut seen = BTreeSet::new();

@@ -86,9 +86,10 @@ fn schema(schema: &mut Value) {
         && let Some(Value::Object(only)) = all.into_iter().next()
         && only.contains_key("$ref")
     {
-        members.shift_remove("default");
         members.extend(only);
     }
+    // Upstream leaves defaults out of this version.
+    members.shift_remove("default");
     // Numbers and strings alike are written as strings where either may stand.
     if members.shift_remove("oneOf").is_some() && !members.contains_key("type") {
         members.insert("type".into(), "string".into());

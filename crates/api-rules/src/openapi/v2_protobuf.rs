@@ -106,10 +106,10 @@ fn schema(out: &mut Message, value: &Value) {
     out.text(1, &value["$ref"]);
     out.text(2, &value["format"]);
     out.text(4, &value["description"]);
-    if let Some(default) = value.get("default") {
-        out.message(5, |any| any.string(2, &default.to_string()));
-    }
     out.texts(19, &value["required"]);
+    for allowed in items(&value["enum"]) {
+        out.message(20, |any| any.string(2, &allowed.to_string()));
+    }
     if let Some(additional) = value.get("additionalProperties") {
         out.message(21, |item| item.message(1, |m| schema(m, additional)));
     }

@@ -3,14 +3,19 @@
 use api_types::status::Status;
 use serde_json::Value;
 
-use super::{rejected, unreadable};
+use super::{go, rejected, unreadable};
 
 /// The most operations that one patch may hold.
 const MAX_OPERATIONS: usize = 10_000;
 
 /// Applies `patch` to a copy of `document`. 400 if it is no patch, 413 if it is too long, 422 if an operation fails.
 pub fn apply(document: &Value, patch: &[u8]) -> Result<Value, Status> {
-    let patch: json_patch::Patch = serde_json::from_slice(patch).map_err(unreadable)?;
+    let patch: Value = serde_json::from_slice(patch).map_err(unreadable)?;
+    if !patch.is_array() {
+        let kind = go::kind(&patch);
+        return Err(unreadable(format!("json: cannot unmarshal {kind} into Go value of type []interface {{}}")));
+    }
+    let patch: json_patch::Patch = serde_json::from_value(patch).map_err(unreadable)?;
     if patch.0.len() > MAX_OPERATIONS {
         return Err(Status::request_entity_too_large(format!(
             "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",

@@ -2,6 +2,7 @@
 //!
 //! Patches work on values. Whether the result is a valid object is decided by decoding and validating it.
 
+mod go;
 pub mod json;
 pub mod merge;
 pub mod strategic;

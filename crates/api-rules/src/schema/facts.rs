@@ -1,4 +1,4 @@
-//! The two tables about Go's types that no schema carries, read once.
+//! The tables about Go's types that no schema carries, read once.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -7,6 +7,7 @@ use std::{
 
 const POINTERS: &str = include_str!("../../data/pointers.tsv");
 const MERGE: &str = include_str!("../../data/merge.tsv");
+const ENUMS: &str = include_str!("../../data/enums.tsv");
 
 /// How a list or map merges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +71,15 @@ pub fn is_pointer(short_type: &str, field: &str) -> bool {
     let facts =
         FACTS.get_or_init(|| rows(POINTERS).filter_map(|mut cells| Some((cells.next()?, cells.next()?))).collect());
     facts.contains(&(short_type, field)) || embedded(short_type).iter().any(|e| facts.contains(&(*e, field)))
+}
+
+/// The values that a field, or an item of it, may have where they are a fixed set; sorted.
+pub fn values(short_type: &str, field: &str) -> Option<Vec<&'static str>> {
+    static FACTS: OnceLock<HashMap<(&str, &str), &str>> = OnceLock::new();
+    let facts = FACTS.get_or_init(|| {
+        rows(ENUMS).filter_map(|mut cells| Some(((cells.next()?, cells.next()?), cells.next()?))).collect()
+    });
+    facts.get(&(short_type, field)).map(|values| values.split(',').collect())
 }
 
 /// The structs that Go embeds in a type, whose members appear as its own on the wire.

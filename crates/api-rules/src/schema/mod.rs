@@ -1,8 +1,8 @@
 //! The structure of the built-in types: members, their Go shapes, and how lists and maps merge.
 //!
-//! Built once from the JSON schemas of the Rust types and the two tables in `data/` that those schemas do not carry:
-//! `pointers.tsv` (where Go tells zero from unset) and `merge.tsv` (merge keys, list and map types). Decoding,
-//! strategic merge patches and OpenAPI all go by it. What values are allowed is not known here: that is validation.
+//! Built once from the JSON schemas of the Rust types and the tables in `data/` of what those schemas do not carry:
+//! `pointers.tsv` (where Go tells zero from unset), `merge.tsv` (merge keys, list and map types) and `enums.tsv` (fields of
+//! a fixed set of values). Decoding, strategic merge patches and OpenAPI all go by it. What values are allowed is not known here: that is validation.
 
 pub mod decode;
 mod facts;
@@ -37,6 +37,8 @@ pub struct Field {
     /// Go holds it by pointer: zero is a value of its own.
     pub pointer: bool,
     pub merge: Merge,
+    /// The values it, or an item of it, may have, if they are a fixed set.
+    pub values: Option<Vec<&'static str>>,
 }
 
 /// What a value looks like on the wire.
@@ -153,6 +155,7 @@ fn build(definitions: &serde_json::Map<String, Value>) -> Registry {
                     required: required.contains(&field.as_str()),
                     pointer: facts::is_pointer(&short, field),
                     merge: facts::merge(&short, field),
+                    values: facts::values(&short, field),
                     name: field.clone(),
                 })
                 .collect();
@@ -227,6 +230,16 @@ mod tests {
         );
         assert_eq!(field("io.k8s.api.coordination.v1.LeaseSpec", "renewTime").shape, Shape::MicroTime);
         assert_eq!(field("io.k8s.api.core.v1.Secret", "data").shape, Shape::Map(Box::new(Shape::Bytes)));
+    }
+
+    /// A row of a table that names no field would be without effect in silence.
+    #[test]
+    fn enums_are_of_fields_that_exist() {
+        let known: usize =
+            registry().types().iter().flat_map(Type::fields).filter(|field| field.values.is_some()).count();
+        assert_eq!(known, include_str!("../../data/enums.tsv").lines().count() - 2);
+        let restart = field("io.k8s.api.core.v1.PodSpec", "restartPolicy");
+        assert_eq!(restart.values.as_deref(), Some(["Always", "Never", "OnFailure"].as_slice()));
     }
 
     /// Embedded Go structs carry their pointers into the types that embed them.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use api_rules::value;
 use api_types::Status;
 use component::tls;
 use rustls::{ClientConfig, pki_types::ServerName};
@@ -43,8 +44,11 @@ impl Kubelets {
         let node = target.name;
         let object = find(&self.core, "nodes", "", node).await?;
         let host = self.address(&object).ok_or_else(|| {
-            let known = &object["status"]["addresses"];
-            Status::internal(format!("no preferred addresses found; known addresses: {known}"))
+            let known: Vec<String> = value::items(&object, &["status", "addresses"])
+                .iter()
+                .map(|known| format!("{{{} {}}}", value::text(known, &["type"]), value::text(known, &["address"])))
+                .collect();
+            Status::unknown(format!("no preferred addresses found; known addresses: [{}]", known.join(" ")))
         })?;
         let port = object["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64().unwrap_or(PORT);
         if !target.port.is_empty() && target.port != port.to_string() {

@@ -2,7 +2,7 @@
 //! Continue tokens are upstream's own, so that servers of both kinds understand each other's.
 
 use api_types::{Status, status::Reason};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{DecodeError, Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use store::{Freshness, ListAt};
 
@@ -55,9 +55,19 @@ impl Page {
     }
 }
 
+/// As Go says it.
+fn illegal_base64(why: &DecodeError) -> String {
+    let at = match why {
+        DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => *at,
+        DecodeError::InvalidLength(length) => length.saturating_sub(1),
+        DecodeError::InvalidPadding => 0,
+    };
+    format!("illegal base64 data at input byte {at}")
+}
+
 fn further(token: &str, namespace: &str, limit: Option<usize>) -> Result<Page, String> {
     let generic = |why: &dyn std::fmt::Display| format!("continue key is not valid: {why}");
-    let decoded = URL_SAFE_NO_PAD.decode(token).map_err(|why| generic(&why))?;
+    let decoded = URL_SAFE_NO_PAD.decode(token).map_err(|why| generic(&illegal_base64(&why)))?;
     let token: Token = serde_json::from_slice(&decoded).map_err(|why| generic(&why))?;
     if token.version != TOKEN_VERSION {
         return Err(format!(

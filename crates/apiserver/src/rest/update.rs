@@ -153,7 +153,7 @@ async fn attempt(call: &Call<'_>, current: &Current, made: Made, dry_run: bool) 
     }
     call.app.admission.validate(&admission, &new).await?;
     if is_last_step_of_deletion(&new, &current.value) {
-        return finish_deletion(call, current, dry_run).await;
+        return finish_deletion(call, current, New { value: new, managed }, dry_run).await;
     }
     // Owners that only got another time are those of before.
     if changes_nothing(&current.value, &new) && apply::is_same_but_for_times(&current.managed, &managed) {
@@ -188,16 +188,18 @@ fn is_last_step_of_deletion(new: &Value, old: &Value) -> bool {
         && (!is_namespace || has_none(&["spec", "finalizers"]))
 }
 
-async fn finish_deletion(call: &Call<'_>, current: &Current, dry_run: bool) -> Result<Attempt, Status> {
+/// Removes the object; the answer is what the update asked for.
+async fn finish_deletion(call: &Call<'_>, current: &Current, new: New, dry_run: bool) -> Result<Attempt, Status> {
+    let answer = call.unwritten(current, new);
     if dry_run {
-        return Ok(Attempt::Done(current.object.body()));
+        return Ok(Attempt::Done(answer));
     }
     let claims = match call.app.claimant(call.served) {
         Some(claimant) => claimant.release(&current.value).await?,
         None => Claims::default(),
     };
     Ok(match call.remove(call.info.name, current, claims).await? {
-        Written::Stored(json) => Attempt::Done(json),
+        Written::Stored(_) => Attempt::Done(answer),
         Written::Raced(newer) => Attempt::Raced(newer),
     })
 }

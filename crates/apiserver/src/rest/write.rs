@@ -86,12 +86,9 @@ impl Call<'_> {
         dry_run: bool,
     ) -> Result<Written, Status> {
         let charge = self.charge(name, current, Some(&new.value)).await?;
-        let value = to_stored(self.served.kind.to_storage(new.value));
-        let stored: Bytes = encode_with(&value, &new.managed).into();
+        let stored = self.encode(new);
         if dry_run {
-            let revision = current.map(|current| current.object.revision());
-            let json = revision.and_then(|revision| store::object::with_revision(&stored, revision)).unwrap_or(stored);
-            return Ok(Written::Stored(json));
+            return Ok(Written::Stored(at_revision_of(current, stored)));
         }
         let lease = match self.served.kind.time_to_live() {
             Some(seconds) => Some(self.core().store.lease(seconds as i64).await.map_err(answer::store_error)?),
@@ -105,6 +102,16 @@ impl Call<'_> {
             }
             Outcome::Refused { current, .. } => self.raced(current),
         }
+    }
+
+    /// `new` as it is answered when it is not written over `current`.
+    pub fn unwritten(&self, current: &Current, new: New) -> Bytes {
+        at_revision_of(Some(current), self.encode(new))
+    }
+
+    fn encode(&self, new: New) -> Bytes {
+        let value = to_stored(self.served.kind.to_storage(new.value));
+        encode_with(&value, &new.managed).into()
     }
 
     /// Removes what is at `current`, with all claims, or learns who was faster.
@@ -183,6 +190,11 @@ impl Call<'_> {
             dry_run,
         }
     }
+}
+
+fn at_revision_of(current: Option<&Current>, stored: Bytes) -> Bytes {
+    let revision = current.map(|current| current.object.revision());
+    revision.and_then(|revision| store::object::with_revision(&stored, revision)).unwrap_or(stored)
 }
 
 /// Metadata that is not stored.

@@ -1,6 +1,7 @@
 //! Volumes of a pod on disk: made before its containers start, kept up to date while they run, and
 //! taken away after they have ended.
 
+pub mod claim;
 pub mod empty_dir;
 pub mod files;
 pub mod host_path;
@@ -69,6 +70,16 @@ async fn one(
     if let Some(source) = &volume.empty_dir {
         let path = context.paths.volume(uid, "kubernetes.io~empty-dir", &volume.name);
         empty_dir::ensure(&context.mounts, &path, source, group).map_err(chain)?;
+        return Ok(path);
+    }
+    if let Some(source) = &volume.persistent_volume_claim {
+        let found = claim::resolve(context, names::namespace(pod), &source.claim_name).await;
+        let (path, read_only) = found.map_err(|error| {
+            format!("error processing PVC {}/{}: {error:#}", names::namespace(pod), source.claim_name)
+        })?;
+        if read_only || source.read_only == Some(true) {
+            mounted.read_only.insert(volume.name.clone());
+        }
         return Ok(path);
     }
     let mut tokens = BTreeMap::new();

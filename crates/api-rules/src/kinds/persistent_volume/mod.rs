@@ -47,7 +47,7 @@ impl Resource for PersistentVolume {
     const SUBRESOURCES: &'static [Subresource] = &[status_of(&Self::NAMES)];
     const RETURNS_DELETED: bool = true;
     const NOT_ENFORCED: Option<&'static str> =
-        Some("volumes are bound to claims; none are deleted, and nodes do not mount them");
+        Some("volumes are bound to claims; none are deleted, and nodes mount those of type hostPath and local alone");
 
     fn set_defaults(object: &mut Value) {
         value::default(value::child(object, "status"), "phase", "Pending");

@@ -9,7 +9,7 @@ mod three_way;
 use api_types::status::Status;
 use serde_json::{Map, Value};
 
-use super::{rejected, unreadable};
+use super::{go, unreadable};
 use crate::schema::{Field, Type};
 
 pub use three_way::three_way;
@@ -26,7 +26,7 @@ type Members = Map<String, Value>;
 pub fn apply(document: &Value, patch: &[u8], type_: &Type) -> Result<Value, Status> {
     let patch: Members = serde_json::from_slice(patch).map_err(unreadable)?;
     let mut result = document.as_object().cloned().unwrap_or_default();
-    merge_object(&mut result, patch, Some(type_)).map_err(rejected)?;
+    merge_object(&mut result, patch, Some(type_)).map_err(PatchError::status)?;
     Ok(Value::Object(result))
 }
 
@@ -43,6 +43,16 @@ pub enum PatchError {
     OrderMismatch(String, String, String),
     #[error("delete patch type with no merge key defined")]
     DeleteWithoutKey,
+}
+
+impl PatchError {
+    /// Upstream knows only some of these for the client's fault.
+    fn status(self) -> Status {
+        match self {
+            Self::BadFormat(_) => Status::bad_request(self.to_string()),
+            _ => Status::unknown(self.to_string()),
+        }
+    }
 }
 
 /// The type behind a member, and how it merges.
@@ -165,7 +175,7 @@ fn merge_list(
         let Value::Object(change) = change else { return Err(PatchError::BadFormat("a list of objects".into())) };
         let id = change
             .get(key)
-            .ok_or_else(|| PatchError::NoMergeKey(Value::Object(change.clone()).to_string(), key.to_owned()))?;
+            .ok_or_else(|| PatchError::NoMergeKey(go::show(&Value::Object(change.clone())), key.to_owned()))?;
         let same = merged.iter_mut().find(|item| item.get(key) == Some(id)).and_then(Value::as_object_mut);
         match same {
             Some(item) => merge_object(item, change.clone(), type_)?,

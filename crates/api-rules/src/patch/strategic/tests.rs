@@ -117,7 +117,7 @@ fn what_cannot_be_done() {
     check_error(json!({"spec": {"$patch": "destroy"}}), "Unknown directive: \"destroy\"");
     check_error(
         json!({"spec": {"containers": [{"image": "x"}]}}),
-        "map: {\"image\":\"x\"} does not contain declared merge key: name",
+        "map: map[image:x] does not contain declared merge key: name",
     );
     check_error(
         json!({"spec": {"$setElementOrder/containers": [{"name": "a"}], "containers": [{"name": "b"}]}}),

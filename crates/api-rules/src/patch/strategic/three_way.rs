@@ -4,7 +4,10 @@
 use serde_json::{Map, Value, json};
 
 use super::{DELETE_FROM_LIST, DIRECTIVE, ELEMENT_ORDER, Members, PatchError, RETAIN_KEYS, member};
-use crate::schema::{Field, Type};
+use crate::{
+    patch::go,
+    schema::{Field, Type},
+};
 
 /// `original` is what was applied last, `modified` what is applied now, `current` what the server has.
 /// An empty object if there is nothing to do. Fails if an item of a keyed list lacks its key.
@@ -147,7 +150,7 @@ fn set(patch: &mut Members, name: &str, [before, wanted, have]: [&[Value]; 3]) {
 }
 
 fn id_of<'a>(item: &'a Value, key: &str) -> Result<&'a Value, PatchError> {
-    item.get(key).ok_or_else(|| PatchError::NoMergeKey(item.to_string(), key.to_owned()))
+    item.get(key).ok_or_else(|| PatchError::NoMergeKey(go::show(item), key.to_owned()))
 }
 
 fn find<'a>(list: &'a [Value], key: &str, id: &Value) -> Option<&'a Members> {
