@@ -27,6 +27,7 @@ struct Waiting {
 }
 
 /// Changes not yet seen, at most one an object.
+#[derive(Default)]
 struct Merged {
     order: VecDeque<(Name, Name)>,
     changes: HashMap<(Name, Name), Change>,
@@ -36,12 +37,6 @@ struct Change {
     /// What the subscriber saw last.
     seen: Option<Arc<dyn Cached>>,
     now: Option<Arc<dyn Cached>>,
-}
-
-impl Default for Merged {
-    fn default() -> Self {
-        Self { order: VecDeque::new(), changes: HashMap::new() }
-    }
 }
 
 impl Merged {
