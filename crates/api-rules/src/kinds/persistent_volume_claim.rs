@@ -46,8 +46,9 @@ impl Resource for PersistentVolumeClaim {
     const STORAGE: Option<Storage> = Some(Storage { prefix: "persistentvolumeclaims", cached: true });
     const SUBRESOURCES: &'static [Subresource] = &[status_of(&Self::NAMES)];
     const RETURNS_DELETED: bool = true;
-    const NOT_ENFORCED: Option<&'static str> =
-        Some("claims are bound to volumes that exist; none are provisioned, and nodes mount those of type hostPath and local alone");
+    const NOT_ENFORCED: Option<&'static str> = Some(
+        "claims are bound to volumes that exist; none are provisioned, and nodes mount those of type hostPath and local alone",
+    );
 
     fn set_defaults(object: &mut Value) {
         value::default(value::child(object, "status"), "phase", "Pending");
