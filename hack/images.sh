@@ -141,7 +141,7 @@ image_nginx() {
     # A shell, because people exec one into nginx.
     program "$root" "$(command -v busybox)" bin/busybox
     local applet
-    for applet in sh ls cat wget sleep ps; do ln -sf busybox "$root/bin/$applet"; done
+    for applet in sh ls cat wget sleep ps hostname; do ln -sf busybox "$root/bin/$applet"; done
     archive nginx docker.io/library/nginx:latest "$root" \
         '{"Env":["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],"Cmd":["nginx","-g","daemon off;"],"ExposedPorts":{"80/tcp":{}},"StopSignal":"SIGQUIT"}'
 }
