@@ -98,6 +98,14 @@ struct Attempt<'a> {
     meant_for: Option<NodeId>,
 }
 
+/// What is known of a pod once its nodes have been looked at.
+struct Looked {
+    /// Places in what the cycle remembers.
+    evaluation: usize,
+    tracking: usize,
+    scope: Scope,
+}
+
 /// The part of the nodes that PreFilter leaves.
 struct Scope {
     /// All of them, if none.
@@ -143,27 +151,16 @@ impl Cycle {
         tie: u64,
         enter: &mut dyn FnMut(Point),
     ) -> Result<NodeId, Box<FitError>> {
-        enter(Point::PreFilter);
-        let scope = pre_filter(profile, pod, cluster)?;
-        enter(Point::Filter);
-        let evaluation = self.evaluation(profile, pod.shape, cluster, scope.skipped);
-        let tracking = self.tracking(profile, pod, cluster);
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
-        self.find(profile, pod, cluster, (evaluation, tracking), &scope, true, &mut candidates);
-        let chosen = match candidates.as_slice() {
-            [] => Err(Box::new(FitError::of_nodes(
-                profile,
-                cluster,
-                &self.evaluations[evaluation],
-                &self.refusals,
-                scope.only.as_deref(),
-                scope.narrowed_by,
-            ))),
-            [only] => Ok(*only),
-            several => {
+        let looked = self.look(profile, pod, cluster, true, enter, &mut candidates);
+        let chosen = match (looked, candidates.as_slice()) {
+            (Err(error), _) => Err(error),
+            (Ok(looked), []) => Err(self.refused(profile, cluster, &looked)),
+            (Ok(_), [only]) => Ok(*only),
+            (Ok(looked), several) => {
                 enter(Point::Score);
-                self.score(profile, cluster, evaluation, tracking, several);
+                self.score(profile, cluster, looked.evaluation, looked.tracking, several);
                 Ok(several[best(&self.totals, tie)])
             }
         };
@@ -184,26 +181,41 @@ impl Cycle {
         prefers_meant: bool,
         enter: &mut dyn FnMut(Point),
     ) -> Result<Survey, Box<FitError>> {
-        enter(Point::PreFilter);
-        let scope = pre_filter(profile, pod, cluster)?;
-        enter(Point::Filter);
-        let evaluation = self.evaluation(profile, pod.shape, cluster, scope.skipped);
-        let tracking = self.tracking(profile, pod, cluster);
         let mut nodes = Vec::new();
-        self.find(profile, pod, cluster, (evaluation, tracking), &scope, prefers_meant, &mut nodes);
-        let refused = Box::new(FitError::of_nodes(
-            profile,
-            cluster,
-            &self.evaluations[evaluation],
-            &self.refusals,
-            scope.only.as_deref(),
-            scope.narrowed_by,
-        ));
+        let looked = self.look(profile, pod, cluster, prefers_meant, enter, &mut nodes)?;
+        let refused = self.refused(profile, cluster, &looked);
         if nodes.is_empty() {
             return Err(refused);
         }
         let only_meant = prefers_meant && cluster.nominated_node(pod.uid).is_some_and(|meant| *nodes == [meant]);
         Ok(Survey { nodes, refused, only_meant })
+    }
+
+    /// Finds the nodes that fit.
+    fn look(
+        &mut self,
+        profile: &Profile,
+        pod: PodRef<'_>,
+        cluster: &mut Cluster,
+        prefers_meant: bool,
+        enter: &mut dyn FnMut(Point),
+        found: &mut Vec<NodeId>,
+    ) -> Result<Looked, Box<FitError>> {
+        enter(Point::PreFilter);
+        let scope = pre_filter(profile, pod, cluster)?;
+        enter(Point::Filter);
+        let evaluation = self.evaluation(profile, pod.shape, cluster, scope.skipped);
+        let tracking = self.tracking(profile, pod, cluster);
+        self.find(profile, pod, cluster, (evaluation, tracking), &scope, prefers_meant, found);
+        Ok(Looked { evaluation, tracking, scope })
+    }
+
+    /// Why the others do not fit.
+    fn refused(&self, profile: &Profile, cluster: &Cluster, looked: &Looked) -> Box<FitError> {
+        let (evaluation, scope) = (&self.evaluations[looked.evaluation], &looked.scope);
+        let error =
+            FitError::of_nodes(profile, cluster, evaluation, &self.refusals, scope.only.as_deref(), scope.narrowed_by);
+        Box::new(error)
     }
 
     /// The best of these nodes, which a survey has found for the pod; `more` is added to their scores.
